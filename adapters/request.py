@@ -1,0 +1,29 @@
+"""One provider request as it arrived: what every decoder, verifier and mapping reads."""
+
+from collections.abc import Mapping
+from functools import cached_property
+from urllib.parse import parse_qsl, urlsplit
+
+
+class NativeRequest:
+    """A request as the provider sent it.
+
+    `url` is the public URL the provider posted to, query included (some providers sign it). `headers` has lower-case
+    names; of a repeated header the last value counts. `body` is the raw bytes, which most signatures cover.
+    """
+
+    def __init__(self, *, method: str = "POST", url: str = "", headers: Mapping[str, str], body: bytes) -> None:
+        self.method = method
+        self.url = url
+        self.headers = headers
+        self.body = body
+
+    @property
+    def media_type(self) -> str:
+        """The content type without its parameters, lower case, empty when the header is missing."""
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+    @cached_property
+    def query(self) -> dict[str, str]:
+        """The query parameters, decoded; of a repeated one the last counts."""
+        return dict(parse_qsl(urlsplit(self.url).query, keep_blank_values=True))
