@@ -1,0 +1,1 @@
+"""What Mailweir remembers: tables, the engine under them, the hot writes (ledger) and every other query by subject."""

@@ -1,0 +1,88 @@
+"""The engine under every table: SQLite through aiosqlite, PostgreSQL through asyncpg; what differs stands here."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.dialects.postgresql import insert as insert_postgresql
+from sqlalchemy.dialects.sqlite import insert as insert_sqlite
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
+
+READERS_MAX = 8
+SQLITE_BUSY_TIMEOUT_S = 5
+SQLITE_CACHE_KIB = 32_768
+
+
+class DatabaseUrlInvalid(Exception):
+    """The database URL names neither of the two databases, or cannot be read."""
+
+
+def open_engine(database_url: str) -> AsyncEngine:
+    """The engine for `database_url`; creates the folder of an SQLite file. Raises DatabaseUrlInvalid."""
+    url = _parse(database_url)
+    if url.get_backend_name() == "postgresql":
+        return create_async_engine(url, pool_size=READERS_MAX, max_overflow=0, pool_pre_ping=True)
+    Path(url.database or "").parent.mkdir(parents=True, exist_ok=True)
+    engine = create_async_engine(
+        url, pool_size=READERS_MAX, max_overflow=0, connect_args={"timeout": SQLITE_BUSY_TIMEOUT_S}
+    )
+    event.listen(engine.sync_engine, "connect", _durable)
+    event.listen(engine.sync_engine, "begin", _begin)
+    return engine
+
+
+def _parse(database_url: str) -> sa.URL:
+    try:
+        url = sa.make_url(database_url)
+    except ArgumentError as error:
+        raise DatabaseUrlInvalid("MAILWEIR_DATABASE_URL is not a database URL") from error
+    if url.drivername not in ("sqlite+aiosqlite", "postgresql+asyncpg"):
+        raise DatabaseUrlInvalid(
+            f"MAILWEIR_DATABASE_URL starts with {url.drivername}://; use sqlite+aiosqlite:/// or postgresql+asyncpg://"
+        )
+    if url.drivername == "sqlite+aiosqlite" and url.database in (None, "", ":memory:"):
+        raise DatabaseUrlInvalid("MAILWEIR_DATABASE_URL needs a file: sqlite+aiosqlite:///data/mailweir.db")
+    return url
+
+
+def _durable(connection: Any, _entry: ConnectionPoolEntry) -> None:
+    """Every SQLite connection: write-ahead log, synced to the disk at each commit; `_begin` begins transactions."""
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        "temp_store=MEMORY",
+        f"cache_size=-{SQLITE_CACHE_KIB}",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+WRITES = "writes"
+"""Execution option of a connection that will write: SQLite takes its one write lock at once instead of on the way."""
+
+
+def _begin(connection: sa.Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get(WRITES) else "BEGIN")
+
+
+def is_sqlite(engine: AsyncEngine) -> bool:
+    """True for SQLite: one writer, one machine."""
+    return engine.dialect.name == "sqlite"
+
+
+def insert_new(engine: AsyncEngine, table: sa.Table, unique: Sequence[str], where: Any = None) -> sa.Insert:
+    """INSERT that leaves out rows whose `unique` columns (with the partial index's `where`) are already there."""
+    insert = insert_sqlite(table) if is_sqlite(engine) else insert_postgresql(table)
+    return insert.on_conflict_do_nothing(index_elements=list(unique), index_where=where)
+
+
+def skip_locked(engine: AsyncEngine, query: sa.Select[Any]) -> sa.Select[Any]:
+    """Rows that another node is changing are passed over; SQLite has one writer and needs no such word."""
+    return query if is_sqlite(engine) else query.with_for_update(skip_locked=True)

@@ -1,0 +1,295 @@
+"""The tables, and the life of a delivery as a table one can read.
+
+Times are aware UTC datetimes in Python and milliseconds since 1970 in the database. Identifiers of receipts, events and
+deliveries are the numbers of `ids`. Texts of secrets are sealed (see `vault`) before they come here.
+"""
+
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import declared_attr
+from sqlalchemy.types import TypeDecorator
+from sqlmodel import Field, SQLModel
+
+
+class UtcMillis(TypeDecorator[datetime]):
+    """An aware datetime, stored as milliseconds since 1970."""
+
+    impl = sa.BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> int | None:  # noqa: ARG002 - SQLAlchemy's signature
+        """Milliseconds for the database."""
+        return None if value is None else round(value.timestamp() * 1000)
+
+    def process_result_value(self, value: int | None, dialect: sa.Dialect) -> datetime | None:  # noqa: ARG002 - SQLAlchemy's signature
+        """Aware UTC for the program."""
+        return None if value is None else datetime.fromtimestamp(value / 1000, UTC)
+
+
+def _key() -> Any:
+    return Field(sa_column=sa.Column(sa.BigInteger, primary_key=True, autoincrement=False))
+
+
+def _numbered() -> Any:
+    return Field(default=None, sa_column=sa.Column(sa.Integer, primary_key=True, autoincrement=True))
+
+
+def _ref(table: str, **options: Any) -> Any:
+    return Field(sa_type=sa.BigInteger, foreign_key=f"{table}.id", **options)
+
+
+def _time(**options: Any) -> Any:
+    return Field(sa_type=UtcMillis, **options)
+
+
+# What a receipt can be.
+ACCEPTED, DUPLICATE, QUARANTINED, REJECTED = "accepted", "duplicate", "quarantined", "rejected"
+RECEIPT_STATUSES = (ACCEPTED, DUPLICATE, QUARANTINED, REJECTED)
+
+# What a delivery can be.
+PENDING, SENDING, DELIVERED, FAILED, HELD, CANCELLED = "pending", "sending", "delivered", "failed", "held", "cancelled"
+
+DELIVERY_LIFE: dict[str, frozenset[str]] = {
+    #          to be sent at due_at          a node has claimed it until lease_until
+    PENDING: frozenset({SENDING, HELD, CANCELLED}),
+    SENDING: frozenset({DELIVERED, PENDING, FAILED, HELD, CANCELLED}),
+    #          2xx; sent again only by hand
+    DELIVERED: frozenset({PENDING}),
+    #          the schedule is used up; recoverable
+    FAILED: frozenset({PENDING, CANCELLED}),
+    #          its endpoint is paused or disabled
+    HELD: frozenset({PENDING, CANCELLED}),
+    #          its endpoint was deleted
+    CANCELLED: frozenset(),
+}
+"""From each status, the statuses it may change to."""
+DELIVERY_STATUSES = tuple(DELIVERY_LIFE)
+
+
+class _Row(SQLModel):
+    """Names each table after its class: ApiKeyRow is kept in api_key."""
+
+    @declared_attr.directive  # pyright: ignore[reportArgumentType]
+    @classmethod
+    def __tablename__(cls) -> str:  # pyright: ignore[reportIncompatibleVariableOverride] - as SQLModel's own
+        return re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__.removesuffix("Row")).lower()
+
+
+class OrganizationRow(_Row, table=True):
+    """Who owns environments."""
+
+    id: int | None = _numbered()
+    public_id: str = Field(unique=True)
+    name: str
+    created_at: datetime = _time()
+
+
+class EnvironmentRow(_Row, table=True):
+    """A separate world of sources, endpoints, keys and events: production, staging.
+
+    `config_version` grows with every change of a source or endpoint; whoever keeps them in memory compares it.
+    """
+
+    id: int | None = _numbered()
+    public_id: str = Field(unique=True)
+    organization_id: int = Field(foreign_key="organization.id")
+    name: str
+    config_version: int = 1
+    created_at: datetime = _time()
+
+
+class ApiKeyRow(_Row, table=True):
+    """An API key; of the key itself only the SHA-256 digest and the first characters are kept."""
+
+    id: int | None = _numbered()
+    environment_id: int = Field(foreign_key="environment.id")
+    name: str
+    role: str
+    digest: bytes = Field(unique=True)
+    hint: str
+    created_at: datetime = _time()
+    revoked_at: datetime | None = _time(default=None)
+
+
+class SourceRow(_Row, table=True):
+    """A provider account that posts to us. The name is part of the URL, so it is unique over all environments."""
+
+    id: int | None = _numbered()
+    environment_id: int = Field(foreign_key="environment.id")
+    name: str = Field(unique=True)
+    provider: str
+    secrets_sealed: bytes
+    options: dict[str, Any] = Field(sa_type=sa.JSON)
+    verification: str
+    created_at: datetime = _time()
+    updated_at: datetime = _time()
+
+
+class EndpointRow(_Row, table=True):
+    """A subscriber's registration. `events` is the list in the caller's words; deleted ones stay for the log's sake."""
+
+    id: int | None = _numbered()
+    environment_id: int = Field(foreign_key="environment.id", index=True)
+    url: str
+    events: str
+    description: str = ""
+    active: bool = True
+    disabled_reason: str | None = None
+    filter: str | None = None
+    transform: str | None = None
+    headers: dict[str, str] = Field(sa_type=sa.JSON)
+    signature: str = "hmac"
+    secrets_sealed: bytes
+    max_in_flight: int | None = None
+    rate_limit_per_s: float | None = None
+    timeout_s: float | None = None
+    retry_schedule_s: list[float] | None = Field(default=None, sa_type=sa.JSON)
+    created_at: datetime = _time()
+    updated_at: datetime = _time()
+    deleted_at: datetime | None = _time(default=None)
+
+
+class ReceiptRow(_Row, table=True):
+    """One raw provider request. `once_digest` is of the single-use token some providers sign."""
+
+    __table_args__ = (
+        sa.Index("ix_receipt_source", "source_id", "id"),
+        sa.Index(
+            "ix_receipt_odd",
+            "status",
+            "id",
+            sqlite_where=sa.text("status <> 'accepted'"),
+            postgresql_where=sa.text("status <> 'accepted'"),
+        ),
+        sa.Index(
+            "ux_receipt_once",
+            "source_id",
+            "once_digest",
+            unique=True,
+            sqlite_where=sa.text("once_digest IS NOT NULL"),
+            postgresql_where=sa.text("once_digest IS NOT NULL"),
+        ),
+    )
+
+    id: int = _key()
+    source_id: int = _ref("source")
+    status: str
+    reason: str | None = None
+    problems: bytes | None = None
+    """JSON: [{"index", "reason", "native_type"}] of the quarantined items."""
+    method: str
+    url: str
+    headers: bytes
+    """JSON object."""
+    body: bytes
+    once_digest: bytes | None = None
+
+
+class EventRow(_Row, table=True):
+    """One normalized fact. `body` is the JSON that subscribers receive; the other columns are there to find it."""
+
+    __table_args__ = (
+        sa.Index("ux_event_dedup", "source_id", "dedup_key", unique=True),
+        sa.Index("ix_event_receipt", "receipt_id"),
+        sa.Index("ix_event_type", "type", "id"),
+        sa.Index("ix_event_recipient", "recipient", "id"),
+        sa.Index("ix_event_email", "email_id", "id"),
+    )
+
+    id: int = _key()
+    environment_id: int
+    source_id: int | None = None
+    """None for events of the gateway itself, such as webhook.test."""
+    receipt_id: int | None = None
+    type: str
+    recipient: str | None = None
+    email_id: str | None = None
+    occurred_at: datetime = _time()
+    dedup_key: bytes
+    body: bytes
+
+
+class DeliveryRow(_Row, table=True):
+    """One event owed to one endpoint; `due_at` counts while pending, the lease while sending."""
+
+    __table_args__ = (
+        sa.Index(
+            "ix_delivery_due",
+            "endpoint_id",
+            "due_at",
+            sqlite_where=sa.text("status = 'pending'"),
+            postgresql_where=sa.text("status = 'pending'"),
+        ),
+        sa.Index(
+            "ix_delivery_lease",
+            "lease_until",
+            sqlite_where=sa.text("status = 'sending'"),
+            postgresql_where=sa.text("status = 'sending'"),
+        ),
+        sa.Index(
+            "ix_delivery_odd",
+            "status",
+            "id",
+            sqlite_where=sa.text("status IN ('failed', 'held', 'cancelled')"),
+            postgresql_where=sa.text("status IN ('failed', 'held', 'cancelled')"),
+        ),
+        sa.Index("ix_delivery_event", "event_id"),
+        sa.Index("ix_delivery_endpoint", "endpoint_id", "id"),
+    )
+
+    id: int = _key()
+    event_id: int = _ref("event")
+    endpoint_id: int
+    origin: str = "event"
+    """event, replay, or test."""
+    status: str
+    attempts: int = 0
+    due_at: datetime = _time()
+    lease_node: int | None = None
+    lease_until: datetime | None = _time(default=None)
+    finished_at: datetime | None = _time(default=None)
+    status_code: int | None = None
+    """Of the last attempt."""
+    error: str | None = None
+    """Of the last attempt, or why it is held, in words."""
+
+
+class AttemptRow(_Row, table=True):
+    """One HTTP try. `request_body` is None where it was the event's body; headers and timing are JSON objects."""
+
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    delivery_id: int = Field(sa_column=sa.Column(sa.BigInteger, sa.ForeignKey("delivery.id"), primary_key=True))
+    id: int = _key()
+    number: int
+    status_code: int | None = None
+    error_kind: str | None = None
+    error: str | None = None
+    duration_ms: int
+    timing: bytes
+    request_headers: bytes
+    request_body: bytes | None = None
+    response_headers: bytes
+    response_body: bytes
+    response_truncated: bool = False
+
+
+class NodeRow(_Row, table=True):
+    """One running process that claims deliveries; silent ones lose their leases."""
+
+    id: int | None = _numbered()
+    seen_at: datetime = _time()
+
+
+class IdempotentReplyRow(_Row, table=True):
+    """What a POST with an Idempotency-Key was answered, to answer the same again."""
+
+    environment_id: int = Field(primary_key=True)
+    key: str = Field(primary_key=True)
+    request_digest: bytes
+    status: int
+    body: bytes
+    created_at: datetime = _time(index=True)
