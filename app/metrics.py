@@ -1,0 +1,113 @@
+"""What the gateway counts, for /metrics: one small function per thing that happens.
+
+Labels come from closed sets (statuses, outcomes, event types, the providers of the catalog), never from a request, so
+that a stranger cannot grow them. The counts are of this process; a scraper adds up the nodes.
+"""
+
+from functools import cache
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+    disable_created_metrics,
+    generate_latest,
+)
+
+from app import __version__
+
+disable_created_metrics()
+_REGISTRY = CollectorRegistry()
+_SECONDS_OF_A_COMMIT = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
+_SECONDS_OF_AN_ATTEMPT = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30, 60)
+_ROWS_OF_A_COMMIT = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2000)
+
+_receipts = Counter(
+    "mailweir_receipts", "Provider requests, by what was kept.", ["status", "provider"], registry=_REGISTRY
+)
+_refusals = Counter(
+    "mailweir_inbound_refused", "Provider requests of which nothing was kept.", ["reason"], registry=_REGISTRY
+)
+_events = Counter("mailweir_events", "New events, by type.", ["type"], registry=_REGISTRY)
+_quarantined = Counter(
+    "mailweir_quarantined_items", "Items of a batch that could not become events.", ["provider"], registry=_REGISTRY
+)
+_deliveries = Counter(
+    "mailweir_deliveries", "Attempts, by what became of their delivery.", ["outcome"], registry=_REGISTRY
+)
+_attempt_seconds = Histogram(
+    "mailweir_attempt_duration_seconds",
+    "How long subscribers took to answer.",
+    registry=_REGISTRY,
+    buckets=_SECONDS_OF_AN_ATTEMPT,
+)
+_commit_seconds = Histogram(
+    "mailweir_commit_duration_seconds",
+    "How long a shared commit took.",
+    registry=_REGISTRY,
+    buckets=_SECONDS_OF_A_COMMIT,
+)
+_commit_rows = Histogram(
+    "mailweir_commit_rows", "How many rows a shared commit carried.", registry=_REGISTRY, buckets=_ROWS_OF_A_COMMIT
+)
+_backlog = Gauge(
+    "mailweir_backlog", "Deliveries not finished, by status, over all nodes.", ["status"], registry=_REGISTRY
+)
+_active_endpoints = Gauge("mailweir_active_endpoints", "Endpoints that are sent to.", registry=_REGISTRY)
+Info("mailweir_build", "The version that runs.", registry=_REGISTRY).info({"version": __version__})
+
+
+def count_receipt(status: str, provider: str) -> None:
+    """One provider request was kept as `status` (accepted, duplicate, quarantined, rejected)."""
+    _labelled(_receipts, status, provider).inc()
+
+
+def count_refusal(reason: str) -> None:
+    """One provider request left nothing behind: unknown_source, too_large, not_committed, method."""
+    _labelled(_refusals, reason).inc()
+
+
+def count_events(event_type: str, number: int = 1) -> None:
+    """`number` new events of one type were stored."""
+    _labelled(_events, event_type).inc(number)
+
+
+def count_quarantined(provider: str, number: int = 1) -> None:
+    """`number` items could not become events."""
+    _labelled(_quarantined, provider).inc(number)
+
+
+def count_attempt(outcome: str, duration_s: float) -> None:
+    """One attempt was made; `outcome` is the status its delivery took: delivered, pending (again), failed, held."""
+    _labelled(_deliveries, outcome).inc()
+    _attempt_seconds.observe(duration_s)
+
+
+def count_commit(rows: int, duration_s: float) -> None:
+    """One shared commit was made."""
+    _commit_rows.observe(rows)
+    _commit_seconds.observe(duration_s)
+
+
+def set_backlog(deliveries: dict[str, int], active_endpoints: int) -> None:
+    """What the store counted just now: unfinished deliveries by status, and the endpoints that are sent to."""
+    for status, number in deliveries.items():
+        _labelled_gauge(status).set(number)
+    _active_endpoints.set(active_endpoints)
+
+
+def exposition() -> bytes:
+    """Everything counted, in the Prometheus text format 0.0.4."""
+    return generate_latest(_REGISTRY)
+
+
+@cache
+def _labelled(counter: Counter, *labels: str) -> Counter:
+    return counter.labels(*labels)
+
+
+@cache
+def _labelled_gauge(status: str) -> Gauge:
+    return _backlog.labels(status)
