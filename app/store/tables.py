@@ -29,8 +29,12 @@ class UtcMillis(TypeDecorator[datetime]):
         return None if value is None else datetime.fromtimestamp(value / 1000, UTC)
 
 
+# SQLite takes a primary key for the rowid only where its type is INTEGER to the letter.
+_KEY_TYPE = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+
 def _key() -> Any:
-    return Field(sa_column=sa.Column(sa.BigInteger, primary_key=True, autoincrement=False))
+    return Field(sa_column=sa.Column(_KEY_TYPE, primary_key=True, autoincrement=False))
 
 
 def _numbered() -> Any:
