@@ -1,0 +1,326 @@
+"""The expression language of mappings, filters and transforms: JMESPath and our functions, compiled once to closures.
+
+The text is parsed by jmespath's own parser; the tree becomes nested Python closures of (value, scope), so an evaluation
+walks no tree. The results are JMESPath's, except that a comparison of a number with a text is null (jmespath raises),
+and that unknown functions, wrong numbers of arguments and misplaced `&` are refused when compiling.
+
+The functions, JMESPath's and ours, are in `adapters.functions`, whose docstring lists them.
+"""
+
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from adapters.closures import all_true, comparison, equality_with, first_true, in_turn, is_true, path
+from adapters.errors import ExpressionError
+from adapters.functions import FUNCTIONS, suggestion
+from adapters.functions.scope import NO_SCOPE, STEPS_MAX, Scope, spend, weigh
+from adapters.functions.table import TABLE, Argument, Closure, Function, Reference
+from adapters.grammar import Node, flattened, parse, weight_of
+
+__all__ = ["FUNCTIONS", "NO_SCOPE", "Expression", "ExpressionError", "Scope", "compile_expression"]
+
+NESTING_MAX = 32
+"""How deep the nodes of an expression may be nested; `a.b[0]`, `a || b` and `a | b` count as one however long."""
+
+
+class Expression:
+    """A compiled expression: call it with a JSON value. Raises ExpressionError when it cannot give a result."""
+
+    __slots__ = ("_run", "source")
+
+    def __init__(self, source: str, run: Closure) -> None:
+        self.source = source
+        self._run = run
+
+    def __call__(self, value: Any, scope: Scope = NO_SCOPE) -> Any:
+        try:
+            return self._run(value, scope)
+        except ExpressionError as error:
+            error.expression = self.source
+            raise
+        except RecursionError:
+            raise ExpressionError("the value is nested too deeply", expression=self.source) from None
+        except (ArithmeticError, TypeError, ValueError) as error:
+            raise ExpressionError(f"the evaluation failed: {error}", expression=self.source) from error
+
+    def __repr__(self) -> str:
+        return f"Expression({self.source!r})"
+
+
+def compile_expression(source: str) -> Expression:
+    """`source` compiled. Raises ExpressionError with the position of the mistake when it is not a valid expression."""
+    compiler = _Compiler(source)
+    run = compiler.closure(parse(source), 0)
+    if compiler.repeats:
+        run = _weighed(run)
+    return Expression(source, _metered(run) if compiler.metered else run)
+
+
+def _metered(run: Closure) -> Closure:
+    """Gives every evaluation its budget of steps; expressions that cannot spend any do without."""
+
+    def metered(value: Any, scope: Scope) -> Any:
+        if scope is NO_SCOPE:
+            return run(value, Scope())
+        scope.steps_left = STEPS_MAX
+        return run(value, scope)
+
+    return metered
+
+
+def _weighed(run: Closure) -> Closure:
+    """Counts the result too: that of `[@, @] | [@, @] | …` shares its parts in memory, and is huge when written."""
+
+    def weighed(value: Any, scope: Scope) -> Any:
+        result = run(value, scope)
+        if type(result) in (list, dict):
+            weigh(scope, result)
+        return result
+
+    return weighed
+
+
+class _Compiler:
+    """Turns one tree into closures.
+
+    `metered` tells that some node may spend steps, `repeats` that the result may hold a part more than once.
+    """
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self.metered = False
+        self.repeats = False
+        self.loops = 0
+
+    def closure(self, node: Node, depth: int) -> Closure:
+        if depth >= NESTING_MAX:
+            self.refuse(f"nested deeper than {NESTING_MAX} levels", node)
+        return _BUILDERS[node["type"]](self, node, depth + 1)
+
+    def refuse(self, message: str, node: Node) -> NoReturn:
+        raise ExpressionError(message, expression=self.source, position=node.get("start"))
+
+    def repeated(self, node: Node, depth: int) -> tuple[Closure, int]:
+        """The closure of what is applied to every element, and the steps that one application costs."""
+        self.metered = True
+        self.loops += 1
+        run = self.closure(node, depth)
+        self.loops -= 1
+        return run, weight_of(node)
+
+
+def _current(_compiler: _Compiler, _node: Node, _depth: int) -> Closure:
+    return lambda value, _: value
+
+
+def _literal(_compiler: _Compiler, node: Node, _depth: int) -> Closure:
+    literal = node["value"]
+    return lambda _, __: literal
+
+
+def _sequence(compiler: _Compiler, node: Node, depth: int) -> Closure:
+    """`a.b`, `a[0]`, `a | b`: each step applied to what the one before gave."""
+    steps: list[Closure] = []
+    names: list[str] = []
+    for step in flattened(node, "subexpression", "index_expression", "pipe"):
+        if step["type"] == "field":
+            names.append(step["value"])
+            continue
+        if names:
+            steps.append(path(names))
+            names = []
+        if step["type"] not in ("identity", "current"):
+            steps.append(compiler.closure(step, depth))
+    if names:
+        steps.append(path(names))
+    return in_turn(steps)
+
+
+def _field(_compiler: _Compiler, node: Node, _depth: int) -> Closure:
+    return path([node["value"]])
+
+
+def _index(_compiler: _Compiler, node: Node, _depth: int) -> Closure:
+    position: int = node["value"]
+
+    def index(value: Any, _: Scope) -> Any:
+        if type(value) is not list:
+            return None
+        try:
+            return value[position]
+        except IndexError:
+            return None
+
+    return index
+
+
+def _slice(compiler: _Compiler, node: Node, _depth: int) -> Closure:
+    if node["children"][2] == 0:
+        compiler.refuse("the step of a slice cannot be 0", node)
+    part = slice(*node["children"])
+    return lambda value, _: value[part] if type(value) is list else None
+
+
+def _flatten(compiler: _Compiler, node: Node, depth: int) -> Closure:
+    compiler.metered = True
+    base = compiler.closure(node["children"][0], depth)
+
+    def flatten(value: Any, scope: Scope) -> Any:
+        items = base(value, scope)
+        if type(items) is not list:
+            return None
+        flat: list[Any] = []
+        for item in items:
+            if type(item) is list:
+                spend(scope, len(item))
+                flat.extend(item)
+            else:
+                flat.append(item)
+        return flat
+
+    return flatten
+
+
+def _projection(compiler: _Compiler, node: Node, depth: int) -> Closure:
+    base = compiler.closure(node["children"][0], depth)
+    each, weight = compiler.repeated(node["children"][1], depth)
+
+    def projection(value: Any, scope: Scope) -> Any:
+        items = base(value, scope)
+        if type(items) is not list:
+            return None
+        spend(scope, len(items) * weight)
+        return [found for item in items if (found := each(item, scope)) is not None]
+
+    return projection
+
+
+def _value_projection(compiler: _Compiler, node: Node, depth: int) -> Closure:
+    base = compiler.closure(node["children"][0], depth)
+    each, weight = compiler.repeated(node["children"][1], depth)
+
+    def value_projection(value: Any, scope: Scope) -> Any:
+        items = base(value, scope)
+        if type(items) is not dict:
+            return None
+        spend(scope, len(items) * weight)
+        return [found for item in items.values() if (found := each(item, scope)) is not None]
+
+    return value_projection
+
+
+def _filter_projection(compiler: _Compiler, node: Node, depth: int) -> Closure:
+    base = compiler.closure(node["children"][0], depth)
+    each, weight = compiler.repeated(node["children"][1], depth)
+    condition, condition_weight = compiler.repeated(node["children"][2], depth)
+    weight += condition_weight
+
+    def filter_projection(value: Any, scope: Scope) -> Any:
+        items = base(value, scope)
+        if type(items) is not list:
+            return None
+        spend(scope, len(items) * weight)
+        kept = [item for item in items if is_true(condition(item, scope))]
+        return [found for item in kept if (found := each(item, scope)) is not None]
+
+    return filter_projection
+
+
+def _multi_select_list(compiler: _Compiler, node: Node, depth: int) -> Closure:
+    compiler.metered = compiler.repeats = True
+    runs = [compiler.closure(child, depth) for child in node["children"]]
+    return lambda value, scope: None if value is None else [run(value, scope) for run in runs]
+
+
+def _multi_select_dict(compiler: _Compiler, node: Node, depth: int) -> Closure:
+    compiler.metered = compiler.repeats = True
+    runs = [(pair["value"], compiler.closure(pair["children"][0], depth)) for pair in node["children"]]
+    return lambda value, scope: None if value is None else {name: run(value, scope) for name, run in runs}
+
+
+def _or(compiler: _Compiler, node: Node, depth: int) -> Closure:
+    return first_true([compiler.closure(child, depth) for child in flattened(node, "or_expression")])
+
+
+def _and(compiler: _Compiler, node: Node, depth: int) -> Closure:
+    return all_true([compiler.closure(child, depth) for child in flattened(node, "and_expression")])
+
+
+def _not(compiler: _Compiler, node: Node, depth: int) -> Closure:
+    run = compiler.closure(node["children"][0], depth)
+    return lambda value, scope: not is_true(run(value, scope))
+
+
+def _comparator(compiler: _Compiler, node: Node, depth: int) -> Closure:
+    kind = node["value"]
+    left, right = (compiler.closure(child, depth) for child in node["children"])
+    for child, run in zip(reversed(node["children"]), (left, right), strict=True):
+        if kind in ("eq", "ne") and child["type"] == "literal":
+            plain = equality_with(kind, run, child["value"])
+            if plain is not None:
+                return plain
+    compiler.metered = True
+    return comparison(kind, left, right)
+
+
+def _reference(compiler: _Compiler, node: Node, _depth: int) -> Closure:
+    compiler.refuse("& belongs in front of an argument of functions such as sort_by() and map()", node)
+
+
+def _function(compiler: _Compiler, node: Node, depth: int) -> Closure:
+    name, children = node["value"], node["children"]
+    declared = TABLE.get(name)
+    if declared is None:
+        compiler.refuse(f"there is no function {name}(){suggestion(name)}", node)
+    many = declared.arguments_max is not None and len(children) > declared.arguments_max
+    if many or len(children) < declared.arguments_min:
+        compiler.refuse(f"{declared.signature} wants {declared.wants} arguments, not {len(children)}", node)
+    compiler.metered |= declared.metered
+    compiler.repeats |= declared.scoped and compiler.loops > 0
+    arguments = [_argument(compiler, declared, place, child, depth) for place, child in enumerate(children)]
+    try:
+        return declared.build(arguments)
+    except ExpressionError as error:
+        error.expression = compiler.source
+        error.position = node.get("start") if error.position is None else error.position
+        raise
+
+
+def _argument(compiler: _Compiler, declared: Function, place: int, node: Node, depth: int) -> Argument:
+    refers = node["type"] == "expref"
+    if refers != (place in declared.references):
+        wanted = "an expression after &" if not refers else "a value, not an expression after &"
+        compiler.refuse(f"argument {place + 1} of {declared.signature} must be {wanted}", node)
+    if refers:
+        run, weight = compiler.repeated(node["children"][0], depth)
+        reference = Reference(run, weight)
+        return Argument(lambda _, __: reference, node.get("start"))
+    run = compiler.closure(node, depth)
+    if node["type"] == "literal":
+        return Argument(run, node.get("start"), node["value"])
+    return Argument(run, node.get("start"))
+
+
+_BUILDERS: dict[str, Callable[[_Compiler, Node, int], Closure]] = {
+    "identity": _current,
+    "current": _current,
+    "literal": _literal,
+    "field": _field,
+    "subexpression": _sequence,
+    "index_expression": _sequence,
+    "pipe": _sequence,
+    "index": _index,
+    "slice": _slice,
+    "flatten": _flatten,
+    "projection": _projection,
+    "value_projection": _value_projection,
+    "filter_projection": _filter_projection,
+    "multi_select_list": _multi_select_list,
+    "multi_select_dict": _multi_select_dict,
+    "or_expression": _or,
+    "and_expression": _and,
+    "not_expression": _not,
+    "comparator": _comparator,
+    "expref": _reference,
+    "function_expression": _function,
+}

@@ -1,0 +1,177 @@
+"""Our functions about mail: addresses, reply codes, headers."""
+
+import re
+from email.errors import HeaderParseError
+from email.header import decode_header, make_header
+from typing import Any, NamedTuple
+
+from adapters.functions.scope import Scope, spend
+from adapters.functions.table import function, text_function, to_text, wrong_type
+
+_SAID_BEFORE = r"(?:^|[;:,=(\[<\"'\n]|\b(?:e?smtp|codes?|error|status|reply|replied|response|said|returned|with|got))"
+_REPLY_CODE = re.compile(
+    rf"{_SAID_BEFORE}[\s#]{{0,3}}([2-5][0-5]\d)(?=$|[\s\-;:,)\]>\"']|\.(?:\s|$))", re.ASCII | re.IGNORECASE
+)
+_REPLY_CODE_BEFORE_STATUS = re.compile(
+    r"(?<![\w.])([245])([0-5]\d)[\s\-]{1,3}#?\1\.\d{1,3}\.\d{1,3}(?![\d.])", re.ASCII
+)
+_STATUS = re.compile(r"(?<![\w.])([245]\.\d{1,3}\.\d{1,3})(?!\d|\.\d|[A-Za-z_])", re.ASCII)
+_STATUS_AFTER_REPLY_CODE = re.compile(rf"(?<!\d)[245][0-5]\d[\s\-]{{1,3}}#?{_STATUS.pattern}", re.ASCII)
+
+
+@function("smtp_code(text)")
+def smtp_code(scope: Scope, x: Any) -> int | None:
+    if x is None:
+    """The first SMTP reply code in a text, as a number; of a number itself."""
+        return None
+    if type(x) is int:
+        return x if 200 <= x <= 599 else None
+    text = to_text("smtp_code", x)
+    spend(scope, len(text) >> 2)
+    if match := _REPLY_CODE_BEFORE_STATUS.search(text):
+        return int(match[1] + match[2])
+    match = _REPLY_CODE.search(text.strip())
+    return int(match[1]) if match else None
+
+
+@text_function("enhanced_code(text)")
+def enhanced_code(scope: Scope, text: str) -> str | None:
+    """The first RFC 3463 status in a text: 5.1.1."""
+    spend(scope, len(text) >> 2)
+    match = _STATUS_AFTER_REPLY_CODE.search(text) or _STATUS.search(text)
+    return match[1] if match else None
+
+
+@text_function("address(text)")
+def address(scope: Scope, text: str) -> str | None:
+    """The bare address of the first mailbox: a@b of `Name <a@b>`."""
+    spend(scope, len(text))
+    return next((mailbox.address for mailbox in _mailboxes(text)), None)
+
+
+@text_function("address_name(text)")
+def address_name(scope: Scope, text: str) -> str | None:
+    """The name of the first mailbox, decoded; null where it has none."""
+    spend(scope, len(text))
+    return next((_decoded(mailbox.name) or None for mailbox in _mailboxes(text)), None)
+
+
+@function("addresses(x)")
+def addresses(scope: Scope, x: Any) -> list[str] | None:
+    if x is None:
+    """The bare addresses in a text with commas, or in an array of texts or of {email|address}."""
+        return None
+    texts = [_address_text(item) for item in (x if type(x) is list else [x])]
+    spend(scope, sum(len(text) for text in texts) + len(texts))
+    return [mailbox.address for text in texts for mailbox in _mailboxes(text)]
+
+
+def _address_text(item: Any) -> str:
+    if type(item) is dict:
+        item = item.get("address") or item.get("email")
+    return item if type(item) is str else ""
+
+
+@function("header_value(headers, name)")
+def header_value(scope: Scope, headers: Any, name: Any) -> Any:
+    if headers is None or name is None:
+    """A header of [{name, value}, …], [[name, value], …] or an object, in any case."""
+        return None
+    wanted = to_text("header_value", name).lower()
+    if type(headers) not in (list, dict):
+        raise wrong_type("header_value", "an array or object", headers)
+    spend(scope, len(headers))
+    for key, value in headers.items() if type(headers) is dict else map(_name_and_value, headers):
+        if type(key) is str and key.lower() == wanted:
+            return value
+    return None
+
+
+def _name_and_value(item: Any) -> tuple[Any, Any]:
+    if type(item) is dict:
+        name = item.get("name", item.get("Name"))
+        return name, item.get("value", item.get("Value"))
+    if type(item) is list and len(item) == 2:
+        return item[0], item[1]
+    return None, None
+
+
+class _Mailbox(NamedTuple):
+    name: str
+    address: str
+
+
+_TOKENS = re.compile(r'"(?:[^"\\]|\\.)*"?|<[^<>]*>?|[^"<(,;:]+|[(,;:]', re.DOTALL)
+
+
+def _mailboxes(text: str) -> list[_Mailbox]:
+    """The mailboxes of an address list; group names are left out, and a word without @ stands for itself."""
+    found: list[_Mailbox | None] = []
+    words: list[str] = []
+    bracketed: str | None = None
+    for part in [*_tokens(text), ","]:
+        if part in {",", ";"}:
+            found.append(_mailbox(words, bracketed))
+            words, bracketed = [], None
+        elif part == ":" and "@" not in "".join(words):
+            words = []
+        elif part.startswith("<"):
+            bracketed = part.strip("<>").strip()
+        else:
+            words.append(part)
+    return [mailbox for mailbox in found if mailbox is not None]
+
+
+def _tokens(text: str) -> list[str]:
+    """Quoted texts, bracketed addresses, separators and what is between, without (comments)."""
+    tokens: list[str] = []
+    position = 0
+    while position < len(text):
+        if text[position] == "(":
+            position = _comment_end(text, position)
+            continue
+        match = _TOKENS.match(text, position)
+        if match is None:
+            break
+        tokens.append(match[0])
+        position = match.end()
+    return tokens
+
+
+def _comment_end(text: str, start: int) -> int:
+    """Where the comment that starts here is closed; they nest. One never closed counts as its bracket alone."""
+    depth = 0
+    for position in range(start, len(text)):
+        if text[position] == "(":
+            depth += 1
+        elif text[position] == ")":
+            depth -= 1
+            if depth == 0:
+                return position + 1
+    return start + 1
+
+
+def _mailbox(words: list[str], bracketed: str | None) -> _Mailbox | None:
+    if bracketed is not None:
+        name = "".join(_unquoted(word) for word in words).strip()
+        return _Mailbox(name, bracketed) if bracketed else None
+    plain = "".join(words).strip()
+    if "@" in plain and not plain.startswith('"'):
+        plain = next(word for word in plain.split() if "@" in word)
+    return _Mailbox("", plain) if plain else None
+
+
+def _unquoted(word: str) -> str:
+    if not word.startswith('"'):
+        return word
+    return re.sub(r"\\(.)", r"\1", word.strip('"'))
+
+
+def _decoded(name: str) -> str:
+    """RFC 2047 encoded words read; a name that breaks the rules stays as it is."""
+    if "=?" not in name:
+        return name
+    try:
+        return str(make_header(decode_header(name)))
+    except (HeaderParseError, LookupError, ValueError):
+        return name

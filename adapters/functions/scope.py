@@ -1,0 +1,59 @@
+"""What an evaluation may see beside its input, and how much work it may do.
+
+Expressions are written by users of the API, so every evaluation has a budget of steps: about one step for each node
+evaluated inside a projection, for each element built, and for every sixteen characters read or written.
+"""
+
+from typing import Any
+
+import msgspec
+
+from adapters.errors import ExpressionError
+from adapters.request import NativeRequest
+
+STEPS_MAX = 1_000_000
+"""Steps of one evaluation: about a tenth of a second, or sixteen million characters."""
+SHORT_TEXT = 64
+"""Characters up to which a text costs nothing beyond the call."""
+
+
+class Scope(msgspec.Struct):
+    """What functions may see beside the current node; `steps_left` belongs to the evaluation that is running."""
+
+    request: NativeRequest | None = None
+    body: Any = None
+    parent: Any = None
+    recipient: Any = None
+    steps_left: int = STEPS_MAX
+
+
+NO_SCOPE = Scope()
+
+
+def spend(scope: Scope, steps: int) -> None:
+    """Takes `steps` from the budget, before the work is done; raises ExpressionError when it does not suffice."""
+    scope.steps_left -= steps
+    if scope.steps_left < 0:
+        raise ExpressionError(f"the evaluation takes more than {STEPS_MAX} steps")
+
+
+def spend_text(scope: Scope, characters: int) -> None:
+    """Takes what reading or writing so many characters costs."""
+    if characters > SHORT_TEXT:
+        spend(scope, characters >> 4)
+
+
+def weigh(scope: Scope, value: Any) -> None:
+    """Takes one step for every scalar, container and key in `value`, counting what is shared each time it appears."""
+    pending = [value]
+    while pending:
+        item = pending.pop()
+        if type(item) is str:
+            spend_text(scope, len(item))
+        elif type(item) is list:
+            spend(scope, len(item))
+            pending.extend(item)
+        elif type(item) is dict:
+            spend(scope, len(item))
+            pending.extend(item)
+            pending.extend(item.values())
