@@ -21,8 +21,8 @@ _STATUS_AFTER_REPLY_CODE = re.compile(rf"(?<!\d)[245][0-5]\d[\s\-]{{1,3}}#?{_STA
 
 @function("smtp_code(text)")
 def smtp_code(scope: Scope, x: Any) -> int | None:
-    if x is None:
     """The first SMTP reply code in a text, as a number; of a number itself."""
+    if x is None:
         return None
     if type(x) is int:
         return x if 200 <= x <= 599 else None
@@ -58,8 +58,8 @@ def address_name(scope: Scope, text: str) -> str | None:
 
 @function("addresses(x)")
 def addresses(scope: Scope, x: Any) -> list[str] | None:
-    if x is None:
     """The bare addresses in a text with commas, or in an array of texts or of {email|address}."""
+    if x is None:
         return None
     texts = [_address_text(item) for item in (x if type(x) is list else [x])]
     spend(scope, sum(len(text) for text in texts) + len(texts))
@@ -74,8 +74,8 @@ def _address_text(item: Any) -> str:
 
 @function("header_value(headers, name)")
 def header_value(scope: Scope, headers: Any, name: Any) -> Any:
-    if headers is None or name is None:
     """A header of [{name, value}, …], [[name, value], …] or an object, in any case."""
+    if headers is None or name is None:
         return None
     wanted = to_text("header_value", name).lower()
     if type(headers) not in (list, dict):

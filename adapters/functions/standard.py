@@ -43,8 +43,8 @@ def total(scope: Scope, numbers: list[float]) -> float:
 
 @function("contains(subject, search)", types="string|array any")
 def contains(scope: Scope, subject: Any, search: Any) -> bool:
-    if type(subject) is str:
     """Whether a text or array contains something."""
+    if type(subject) is str:
         spend_text(scope, len(subject))
         return type(search) is str and search in subject
     spend(scope, len(subject))
@@ -102,10 +102,10 @@ def values(scope: Scope, subject: dict[str, Any]) -> list[Any]:
 
 @function("merge(object, …)", types="object")
 def merge(scope: Scope, *objects: dict[str, Any]) -> dict[str, Any]:
+    """One object of all; the last of an equal key counts."""
     spend(scope, sum(map(len, objects)))
     merged: dict[str, Any] = {}
     for each in objects:
-    """One object of all; the last of an equal key counts."""
         merged.update(each)
     return merged
 
@@ -124,8 +124,8 @@ def to_array(_: Scope, subject: Any) -> list[Any]:
 
 @function("to_string(x)")
 def to_string(scope: Scope, subject: Any) -> str:
-    if type(subject) is str:
     """A text as it is, anything else as JSON."""
+    if type(subject) is str:
         return subject
     weigh(scope, subject)
     return json.dumps(subject, separators=(",", ":"))
@@ -133,8 +133,8 @@ def to_string(scope: Scope, subject: Any) -> str:
 
 @function("to_number(x)", metered=False)
 def to_number(_: Scope, subject: Any) -> float | None:
-    if type(subject) in (int, float):
     """A number as it is, a text read as one, else null."""
+    if type(subject) in (int, float):
         return subject
     if type(subject) is not str:
         return None

@@ -91,7 +91,7 @@ def function(
     scoped: bool = False,
     references: tuple[int, ...] = (),
 ) -> Callable[[Body], Body]:
-    """Declares a function of evaluated arguments, whose kinds `types` names ("string|array any") and which are checked."""
+    """Declares a function of evaluated arguments; `types` names their kinds, which are checked: "string|array any"."""
 
     def declare(body: Body) -> Body:
         name = signature.partition("(")[0]

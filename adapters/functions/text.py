@@ -50,8 +50,8 @@ def prefix(_: Scope, text: str, before: str) -> str:
 
 @text_function("split(text, separator)")
 def split(scope: Scope, text: str, separator: str) -> list[str]:
-    if not separator:
     """The parts between the separators."""
+    if not separator:
         raise ExpressionError("split() wants a separator that is not empty")
     spend(scope, text.count(separator))
     return text.split(separator)
@@ -66,17 +66,17 @@ def replace(scope: Scope, text: str, old: str, new: str) -> str:
 
 @text_function("substring_before(text, marker, …)")
 def substring_before(_: Scope, text: str, *markers: str) -> str:
-    for marker in markers:
     """What stands before the first of the markers, or the whole text."""
+    for marker in markers:
         text = text.partition(marker)[0] if marker else text
     return text
 
 
 @text_function("base64_decode(text)")
 def base64_decode(_: Scope, text: str) -> str | None:
+    """The UTF-8 text that is encoded in base64 (either alphabet), else null."""
     compact = "".join(text.split()).rstrip("=").replace("-", "+").replace("_", "/")
     try:
-    """The UTF-8 text that is encoded in base64 (either alphabet), else null."""
         return base64.b64decode(compact + "=" * (-len(compact) % 4), validate=True).decode()
     except ValueError:
         return None
@@ -90,11 +90,11 @@ def url_decode(_: Scope, text: str) -> str:
 
 @special("template(text, a, …)")
 def template(arguments: list[Argument]) -> Closure:
+    """The text with {0}, {1}, … filled in; null when every argument is null."""
     pieces = _PLACEHOLDER.split(literal_text(arguments[0], "template", "text"))
     runs = [argument.run for argument in arguments[1:]]
     texts, places = pieces[::2], [int(place) for place in pieces[1::2]]
     if places and max(places) >= len(runs):
-    """The text with {0}, {1}, … filled in; null when every argument is null."""
         raise ExpressionError(f"template() has no argument for {{{max(places)}}}", position=arguments[0].position)
 
     def filled(value: Any, scope: Scope) -> str | None:

@@ -38,8 +38,8 @@ def coalesce(arguments: list[Argument]) -> Closure:
 
 @function("text(x)")
 def text(scope: Scope, x: Any) -> str | None:
-    if x is None or type(x) is str:
     """A scalar spelled out, an array or object as JSON."""
+    if x is None or type(x) is str:
         return x
     if type(x) in (list, dict):
         weigh(scope, x)
@@ -49,8 +49,8 @@ def text(scope: Scope, x: Any) -> str | None:
 
 @function("number(x)", metered=False)
 def number(_: Scope, x: Any) -> float | None:
-    if type(x) in (int, float):
     """The number that a text spells, whole or not, else null."""
+    if type(x) in (int, float):
         return x
     match = _NUMBER.fullmatch(x) if type(x) is str else None
     if match is None:
@@ -63,8 +63,8 @@ def number(_: Scope, x: Any) -> float | None:
 
 @function("int(x)", metered=False)
 def whole(scope: Scope, x: Any) -> int | None:
-    if type(x) is int:
     """The whole number that a number or text gives, the rest cut off, else null."""
+    if type(x) is int:
         return x
     found = number(scope, x)
     return None if found is None or not math.isfinite(found) else int(found)
@@ -72,9 +72,9 @@ def whole(scope: Scope, x: Any) -> int | None:
 
 @text_function("json(text)")
 def json_value(scope: Scope, source: str) -> Any:
+    """The JSON in a text; null when it is not JSON or deeper than 64 levels."""
     spend(scope, len(source) >> 2)
     try:
-    """The JSON in a text; null when it is not JSON or deeper than 64 levels."""
         value = msgspec.json.decode(source)
     except (ValueError, RecursionError):
         return None
@@ -93,16 +93,16 @@ def _is_deep(value: Any) -> bool:
 
 @function("list(x)", metered=False)
 def as_list(_: Scope, x: Any) -> list[Any]:
-    if type(x) is list:
     """An array as it is, null as an empty one, anything else as the only element."""
+    if type(x) is list:
         return x
     return [] if x is None else [x]
 
 
 @function("csv(text)")
 def csv(scope: Scope, x: Any) -> list[str] | None:
-    if type(x) is list:
     """The items between commas, trimmed, without empty ones; of an array its texts."""
+    if type(x) is list:
         return strings(scope, x)
     if x is None:
         return None
@@ -113,8 +113,8 @@ def csv(scope: Scope, x: Any) -> list[str] | None:
 
 @function("strings(x)")
 def strings(scope: Scope, x: Any) -> list[str] | None:
-    if x is None:
     """The texts of the scalars in an array; null, arrays and objects are left out."""
+    if x is None:
         return None
     items = as_list(scope, x)
     weigh(scope, [item for item in items if type(item) is str])
@@ -123,8 +123,8 @@ def strings(scope: Scope, x: Any) -> list[str] | None:
 
 @function("pairs(list, name?, value?)")
 def pairs(scope: Scope, x: Any, name: Any = "name", value: Any = "value") -> dict[str, Any] | None:
-    if x is None or type(x) is dict:
     """An object from [{name, value}, …]; an object as it is."""
+    if x is None or type(x) is dict:
         return x
     if type(x) is not list:
         raise wrong_type("pairs", "an array of objects", x)
@@ -152,8 +152,8 @@ def lookup(arguments: list[Argument]) -> Closure:
 
 @function("omit(object, keys)")
 def omit(scope: Scope, x: Any, keys: Any) -> dict[str, Any] | None:
-    if x is None:
     """The object without these keys."""
+    if x is None:
         return None
     if type(x) is not dict:
         raise wrong_type("omit", "an object", x)
@@ -170,16 +170,16 @@ def has(_: Scope, x: Any, key: Any) -> bool:
 
 @function("header(name)", metered=False)
 def header(scope: Scope, name: Any) -> str | None:
-    if scope.request is None or name is None:
     """A header of the request, whatever the case of its name."""
+    if scope.request is None or name is None:
         return None
     return scope.request.headers.get(to_text("header", name).lower())
 
 
 @function("query(name)", metered=False)
 def query(scope: Scope, name: Any) -> str | None:
-    if scope.request is None or name is None:
     """A query parameter of the request."""
+    if scope.request is None or name is None:
         return None
     return scope.request.query.get(to_text("query", name))
 
