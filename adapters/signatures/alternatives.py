@@ -1,0 +1,46 @@
+"""Several schemes for the same secret, any of which proves the request."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from adapters.errors import VerificationFailed
+from adapters.request import NativeRequest
+from adapters.signatures.declaration import DeclarationInvalid
+from adapters.signatures.scheme import Scheme
+
+
+class AnyOf:
+    """Tried in order; for providers that sign two kinds of body (Mailgun) or send two signatures (Postal)."""
+
+    def __init__(self, schemes: Sequence[Scheme], key: str = "schemes") -> None:
+        if len({scheme.secret_name for scheme in schemes}) != 1:
+            raise DeclarationInvalid(key, "must all use the same secret")
+        self._schemes = schemes
+        self.secret_name = schemes[0].secret_name
+        self.challenge = next((scheme.challenge for scheme in schemes if scheme.challenge), None)
+
+    def verify(self, request: NativeRequest, body: Any, secrets: Sequence[str], at: float | None) -> str | None:
+        mistakes: list[str] = []
+        for scheme in self._schemes:
+            try:
+                return scheme.verify(request, body, secrets, at)
+            except VerificationFailed as error:
+                mistakes.append(str(error))
+        raise VerificationFailed("; or ".join(dict.fromkeys(mistakes)))
+
+    def sign(self, request: NativeRequest, body: Any, secret: str, at: float) -> NativeRequest:
+        """Signed by the first scheme that this request allows."""
+        mistake: Exception = ValueError("no scheme")
+        for scheme in self._schemes:
+            try:
+                return scheme.sign(request, body, secret, at)
+            except (ValueError, VerificationFailed) as error:
+                mistake = error
+        raise mistake
+
+    def generate(self) -> tuple[str, str]:
+        return self._schemes[0].generate()
+
+    def check_secret(self, secret: str) -> None:
+        for scheme in self._schemes:
+            scheme.check_secret(secret)

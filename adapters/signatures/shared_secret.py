@@ -1,0 +1,120 @@
+"""Signatures with a key that both sides know: HMAC, and the digests that a few providers use in its place."""
+
+import hashlib
+import hmac
+import secrets as randomness
+from base64 import b64encode
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any
+
+from adapters.errors import VerificationFailed
+from adapters.request import NativeRequest
+from adapters.signatures.content import to_bytes
+from adapters.signatures.declaration import Declaration
+from adapters.signatures.places import BodyPath
+from adapters.signatures.signed import SignedScheme, strict_base64
+
+KEYS_CACHED_MAX = 1_024
+_ALGORITHMS = ("sha256", "sha1", "sha512", "md5")
+
+
+class SharedSecret(SignedScheme):
+    """One primitive for all of them: a digest of declared parts, keyed (`hmac`) or with the secret among the parts."""
+
+    def __init__(self, declaration: Declaration) -> None:
+        super().__init__(declaration, secret_name="signing_secret")  # noqa: S106  the name of one
+        self._algorithm = declaration.choice("algorithm", _ALGORITHMS, "sha256")
+        self._key_form = declaration.choice("key", _KEY_FORMS, "text")
+        self._keyed = declaration.choice("construction", ("hmac", "digest"), "hmac") == "hmac"
+        self._setup = Setup(declaration.section("setup")) if "setup" in declaration else None
+        if not self._keyed and not self.content.covers_secret:
+            raise declaration.invalid("signed", "must include the secret, else anyone can make the digest")
+        declaration.finish()
+
+    def verify(self, request: NativeRequest, body: Any, secrets: Sequence[str], at: float | None) -> str | None:
+        if self._setup is not None and self._setup.applies(request, body):
+            secrets = [*secrets, self._setup.secret]
+        return super().verify(request, body, secrets, at)
+
+    def generate(self) -> tuple[str, str]:
+        secret = _KEY_FORMS[self._key_form].generate()
+        return secret, secret
+
+    def check_secret(self, secret: str) -> None:
+        if secret != secret.strip():
+            raise ValueError("it begins or ends with a blank: was it copied as a whole?")
+        key_bytes(secret, self._key_form)
+
+    def _matches(self, secret: str, message: bytes, signatures: list[str]) -> bool:
+        expected = self.slot.encoding.encode(self._signature(secret, message)).encode()
+        return any(hmac.compare_digest(expected, to_bytes(signature)) for signature in signatures)
+
+    def _signature(self, secret: str, message: bytes) -> bytes:
+        key = key_bytes(secret, self._key_form)
+        if self._keyed:
+            return hmac.digest(key, message, self._algorithm)
+        return hashlib.new(self._algorithm, message).digest()
+
+
+class Setup:
+    """A well-known key for the one request with which a provider tries the URL, before there is a secret.
+
+    Everybody knows it, so it counts only where the body says, at `path`, exactly `text`: an empty batch, a test.
+    """
+
+    def __init__(self, declaration: Declaration) -> None:
+        self.secret = declaration.text("secret")
+        self._place = BodyPath(declaration.text("path"))
+        self._text = declaration.text("text")
+        declaration.finish()
+
+    def applies(self, request: NativeRequest, body: Any) -> bool:
+        try:
+            return self._place.read(request, body) == self._text
+        except VerificationFailed:
+            return False
+
+
+@lru_cache(maxsize=KEYS_CACHED_MAX)
+def key_bytes(secret: str, form: str) -> bytes:
+    """The key that `secret` writes down as text, hex or base64 (with or without `whsec_` and padding).
+
+    Raises ValueError with a sentence that does not show it.
+    """
+    key = _KEY_FORMS[form].read(secret)
+    if not key:
+        raise ValueError("it is empty")
+    return key
+
+
+class _KeyForm:
+    def __init__(self, read: Callable[[str], bytes], generate: Callable[[], str]) -> None:
+        self.read = read
+        self.generate = generate
+
+
+def _base64_key(secret: str) -> bytes:
+    text = secret.removeprefix("whsec_").rstrip("=")
+    try:
+        return strict_base64(text + "=" * (-len(text) % 4))
+    except ValueError as error:
+        raise ValueError("it is not base64: was it copied as a whole?") from error
+
+
+def _hex_key(secret: str) -> bytes:
+    try:
+        return bytes.fromhex(secret)
+    except ValueError as error:
+        raise ValueError("it is not hexadecimal: was it copied as a whole?") from error
+
+
+def _base64_secret() -> str:
+    return "whsec_" + b64encode(randomness.token_bytes(32)).decode()
+
+
+_KEY_FORMS = {
+    "text": _KeyForm(to_bytes, lambda: randomness.token_urlsafe(32)),
+    "base64": _KeyForm(_base64_key, _base64_secret),
+    "hex": _KeyForm(_hex_key, lambda: randomness.token_hex(32)),
+}

@@ -1,0 +1,239 @@
+"""What all signatures have in common: where one stands, what it covers, how old it may be, and how one is put there."""
+
+import re
+import secrets as randomness
+from abc import ABC, abstractmethod
+from base64 import b64decode, b64encode, urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+from urllib.parse import quote, unquote
+
+from adapters.errors import VerificationFailed
+from adapters.request import NativeRequest
+from adapters.signatures.content import Covered, SignedContent
+from adapters.signatures.declaration import Declaration
+from adapters.signatures.places import BodyPath, Draft, Header, HeaderFields, Place, place
+from adapters.signatures.scheme import SECRET_NAMES
+
+SIGNATURES_MAX = 16
+"""Signatures in one request: providers send one for each secret that is valid during a rotation."""
+
+
+class Encoding(NamedTuple):
+    """How the bytes of a signature become text."""
+
+    name: str
+    encode: Callable[[bytes], str]
+    decode: Callable[[str], bytes]
+    """Strict: raises ValueError for anything that `encode` cannot have written."""
+
+
+class SignedScheme(ABC):
+    """A signature over declared parts of the request; subclasses say how it is made and checked."""
+
+    challenge: str | None = None
+
+    def __init__(self, declaration: Declaration, *, secret_name: str) -> None:
+        self.secret_name = declaration.choice("secret", SECRET_NAMES, secret_name)
+        self.slot = SignatureSlot(declaration.section("signature"))
+        self.content = SignedContent(declaration, self.slot.fields)
+        self._timestamp = _timestamp(declaration, self.slot.fields)
+        self._once = _once(declaration, self.slot.fields)
+
+    def verify(self, request: NativeRequest, body: Any, secrets: Sequence[str], at: float | None) -> str | None:
+        self._authenticate(request, body, secrets)
+        if self._timestamp is not None and at is not None:
+            self._timestamp.check(request, body, at)
+        return self._once.read(request, body) if self._once is not None else None
+
+    def sign(self, request: NativeRequest, body: Any, secret: str, at: float) -> NativeRequest:
+        draft = Draft(request, body)
+        self.slot.clear(draft)
+        for header in self.content.headers:
+            draft.headers.setdefault(header.name, f"msg_{randomness.token_hex(12)}")
+        if self._timestamp is not None:
+            self._timestamp.write(draft, at)
+        if self._once is not None:
+            self._once.write(draft, randomness.token_hex(25))
+        return self._signed(draft, secret)
+
+    @abstractmethod
+    def generate(self) -> tuple[str, str]: ...
+
+    @abstractmethod
+    def check_secret(self, secret: str) -> None: ...
+
+    @abstractmethod
+    def _matches(self, secret: str, message: bytes, signatures: list[str]) -> bool:
+        """True when one of `signatures` is that of `message`. Raises ValueError when the secret is unusable."""
+
+    @abstractmethod
+    def _signature(self, secret: str, message: bytes) -> bytes: ...
+
+    def _authenticate(self, request: NativeRequest, body: Any, secrets: Sequence[str]) -> None:
+        signatures = self.slot.read(request, body)
+        mistake = f"no {self.secret_name} is configured for this source"
+        for secret in secrets:
+            message = self.content.message(Covered(request, body, secret, signatures[0]))
+            try:
+                if self._matches(secret, message, signatures):
+                    return
+                mistake = self._mismatch(signatures)
+            except ValueError as error:
+                mistake = f"the configured {self.secret_name} cannot be used: {error}"
+        raise VerificationFailed(mistake)
+
+    def _mismatch(self, signatures: list[str]) -> str:
+        try:
+            self.slot.encoding.decode(signatures[0])
+        except ValueError:
+            return f"the signature is not {self.slot.encoding.name}"
+        return f"signature does not match: is this the {self.secret_name.replace('_', ' ')} of this endpoint?"
+
+    def _signed(self, draft: Draft, secret: str) -> NativeRequest:
+        # A signature inside the body has its place there before the body is signed: only the digits change afterwards.
+        stand_in = randomness.token_hex(16)
+        if self.slot.in_body:
+            self.slot.write(draft, stand_in)
+        request = draft.request()
+        message = self.content.message(Covered(request, draft.body, secret, stand_in))
+        self.slot.write(draft, self.slot.encoding.encode(self._signature(secret, message)))
+        return draft.request()
+
+
+class SignatureSlot:
+    """Where the signature stands and how it is written there."""
+
+    def __init__(self, declaration: Declaration) -> None:
+        self.encoding = _ENCODINGS[declaration.choice("encoding", _ENCODINGS, "base64")]
+        self._url_decode = declaration.flag("url_decode")
+        self.fields: HeaderFields | None = None
+        self._field = ""
+        if "field" in declaration:
+            self._field = declaration.text("field")
+            separator = declaration.text("fields_separator", ",")
+            header = declaration.text("header")
+            self.fields = HeaderFields(header, separator, url_decode=self._url_decode)
+            self._place: Place = self.fields.header
+        else:
+            self._place = place(declaration)
+        self.in_body = isinstance(self._place, BodyPath)
+        self._prefix = declaration.text("prefix", "")
+        self._separator = declaration.text("separator", "")
+        self._lower = declaration.choice("case", ("lower", "any"), "lower") == "any"
+        declaration.finish()
+
+    def read(self, request: NativeRequest, body: Any) -> list[str]:
+        """One or more signatures, as text. Raises VerificationFailed when there is none."""
+        if self.fields is not None:
+            texts = self.fields.values(request, self._field)
+        else:
+            texts = self._texts(self._place.read(request, body))
+        found = [text[len(self._prefix) :] for text in texts if text.startswith(self._prefix) and text != self._prefix]
+        if not found:
+            raise VerificationFailed("there is no signature of the declared kind: did the provider send this request?")
+        if len(found) > SIGNATURES_MAX:
+            raise VerificationFailed(f"there are more than {SIGNATURES_MAX} signatures")
+        return [text.lower() for text in found] if self._lower else found
+
+    def write(self, draft: Draft, signature: str) -> None:
+        if self.fields is not None:
+            self.fields.add(draft, self._field, self._prefix + signature)
+        else:
+            text = self._prefix + signature
+            self._place.write(draft, quote(text, safe="") if self._url_decode else text)
+
+    def clear(self, draft: Draft) -> None:
+        """Removes the header of a signature that the request may have had."""
+        if isinstance(self._place, Header):
+            draft.headers.pop(self._place.name, None)
+
+    def _texts(self, text: str) -> list[str]:
+        if self._url_decode:
+            text = unquote(text)
+        return text.split(self._separator, SIGNATURES_MAX + 1) if self._separator else [text]
+
+
+class Timestamp:
+    """When the provider signed the request, and how far that may be from now."""
+
+    def __init__(self, declaration: Declaration, fields: HeaderFields | None) -> None:
+        self._place = place(declaration, fields)
+        self._per_second = _UNITS[declaration.choice("unit", _UNITS, "s")]
+        tolerance_s = declaration.seconds("tolerance_s") if "tolerance_s" in declaration else None
+        self._past_s = declaration.seconds("past_s", tolerance_s)
+        self._future_s = declaration.seconds("future_s", tolerance_s)
+        declaration.finish()
+
+    def check(self, request: NativeRequest, body: Any, at: float) -> None:
+        """Raises VerificationFailed when the time is too far away, or no time."""
+        if self._past_s == self._future_s == float("inf"):
+            return
+        text = self._place.read(request, body)
+        if not _NUMBER.fullmatch(text):
+            raise VerificationFailed("the timestamp is not a number of seconds or milliseconds since 1970")
+        age_s = at - float(text) / self._per_second
+        if age_s > self._past_s:
+            raise VerificationFailed(
+                f"timestamp is {age_s:,.0f} s old, {self._past_s:,.0f} s are allowed: is the clock right?"
+            )
+        if -age_s > self._future_s:
+            raise VerificationFailed(
+                f"timestamp is {-age_s:,.0f} s in the future, {self._future_s:,.0f} s are allowed: is the clock right?"
+            )
+
+    def write(self, draft: Draft, at: float) -> None:
+        self._place.write(draft, str(int(at * self._per_second)))
+
+
+_UNITS = {"s": 1, "ms": 1000}
+_NUMBER = re.compile(r"[0-9]{1,17}(\.[0-9]{1,9})?")
+
+
+def strict_base64(text: str) -> bytes:
+    """The bytes; ValueError for any character that does not belong, blanks included."""
+    return b64decode(text, validate=True)
+
+
+def _strict_hex(text: str) -> bytes:
+    if " " in text:
+        raise ValueError("blanks")
+    return bytes.fromhex(text)
+
+
+def _base64(raw: bytes) -> str:
+    return b64encode(raw).decode()
+
+
+def _urlsafe_base64(raw: bytes) -> str:
+    return urlsafe_b64encode(raw).decode().rstrip("=")
+
+
+def _strict_urlsafe_base64(text: str) -> bytes:
+    if not _URLSAFE.fullmatch(text):
+        raise ValueError("characters outside the URL-safe alphabet")
+    return urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+_URLSAFE = re.compile(r"[A-Za-z0-9_-]*")
+_ENCODINGS = {
+    encoding.name: encoding
+    for encoding in (
+        Encoding("hex", bytes.hex, _strict_hex),
+        Encoding("base64", _base64, strict_base64),
+        Encoding("urlsafe_base64", _urlsafe_base64, _strict_urlsafe_base64),
+    )
+}
+
+
+def _timestamp(declaration: Declaration, fields: HeaderFields | None) -> Timestamp | None:
+    return Timestamp(declaration.section("timestamp"), fields) if "timestamp" in declaration else None
+
+
+def _once(declaration: Declaration, fields: HeaderFields | None) -> Place | None:
+    if "once" not in declaration:
+        return None
+    section = declaration.section("once")
+    once = place(section, fields)
+    section.finish()
+    return once
