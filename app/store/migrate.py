@@ -1,0 +1,58 @@
+"""Brings the tables to the form that this version of the code expects."""
+
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from app.store.errors import DatabaseTooNew
+from app.store.transactions import alone, writing
+
+HEAD = "0001"
+"""The newest revision under `migrations/versions`; a database that is there needs nothing, not even Alembic."""
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+_VERSION = sa.table("alembic_version", sa.column("version_num", sa.String))
+
+
+async def migrate(engine: AsyncEngine) -> bool:
+    """Upgrades to `HEAD`; True when there was something to do. Nodes that start together take turns.
+
+    Raises DatabaseTooNew, having changed nothing, when a newer version was here.
+    """
+    if await current_revision(engine) == HEAD:
+        return False
+    async with writing(engine) as connection:
+        await alone(engine, connection)
+        await connection.run_sync(_upgrade)
+    return True
+
+
+async def current_revision(engine: AsyncEngine) -> str | None:
+    """The revision the tables are at, None for an empty database."""
+    async with engine.connect() as connection:
+        return await connection.run_sync(_revision)
+
+
+def _revision(connection: sa.Connection) -> str | None:
+    if not sa.inspect(connection).has_table(_VERSION.name):
+        return None
+    return connection.scalar(sa.select(_VERSION.c.version_num))
+
+
+def _upgrade(connection: sa.Connection) -> None:
+    """Within the caller's transaction: both databases can take back what changes tables."""
+    from alembic import command  # imported here: it takes longer than all that a usual start needs
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    config = Config(attributes={"connection": connection})
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    revision = _revision(connection)
+    if revision is not None and revision not in known:
+        raise DatabaseTooNew(
+            f"The database is at revision {revision}, which this version of Mailweir does not know; "
+            "a newer version was here: run that one, or restore a backup from before"
+        )
+    command.upgrade(config, "head")

@@ -1,0 +1,50 @@
+"""How deliveries change their status outside the sender: only as DELIVERY_LIFE allows, and many at once."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.store.engine import skip_locked
+from app.store.tables import CANCELLED, FAILED, HELD, PENDING, DeliveryRow, check_change, table_of
+
+_delivery = table_of(DeliveryRow)
+_ODD = (FAILED, HELD, CANCELLED)
+
+
+async def move(
+    connection: AsyncConnection, start: str, target: str, now: datetime, which: sa.ColumnElement[bool], limit: int
+) -> Sequence[int]:
+    """Moves up to `limit` deliveries from `start` to `target`; the ids of those it moved.
+
+    What becomes pending is due at `now` and keeps its count of attempts; what is cancelled is finished. Raises
+    ChangeForbidden where the state table has no such change.
+    """
+    check_change(start, {target})
+    found = sa.select(_delivery.c.id).where(has_status(start), which).limit(limit)
+    ids = (await connection.scalars(skip_locked(connection.engine, found))).all()
+    if not ids:
+        return ()
+    moved = (
+        sa.update(_delivery)
+        .where(_delivery.c.id.in_(ids), _delivery.c.status == start)
+        .values(status=target, lease_node=None, lease_until=None, **_times(target, now))
+        .returning(_delivery.c.id)
+    )
+    return (await connection.scalars(moved)).all()
+
+
+def has_status(status: str) -> sa.ColumnElement[bool]:
+    """`status = …` in the words of the partial indexes, so that the planner sees that it may use them."""
+    equal = _delivery.c.status == sa.literal(status, literal_execute=True)
+    if status not in _ODD:
+        return equal
+    return sa.and_(equal, _delivery.c.status.in_(sa.bindparam(None, _ODD, expanding=True, literal_execute=True)))
+
+
+def _times(target: str, now: datetime) -> dict[str, Any]:
+    if target == PENDING:
+        return {"due_at": now, "finished_at": None}
+    return {"finished_at": now} if target == CANCELLED else {}

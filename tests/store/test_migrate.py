@@ -1,0 +1,131 @@
+import asyncio
+import sys
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlmodel import SQLModel
+
+from app.store import migrations
+from app.store.engine import open_engine
+from app.store.errors import DatabaseTooNew
+from app.store.migrate import HEAD, current_revision, migrate
+from app.store.transactions import writing
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def empty(empty_database_url: str):
+    engine = open_engine(empty_database_url)
+    yield engine
+    await engine.dispose()
+
+
+def _differences(connection: sa.Connection) -> list[object]:
+    context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+    return compare_metadata(context, SQLModel.metadata)
+
+
+async def test_the_revisions_make_exactly_the_tables_of_the_code(engine: AsyncEngine) -> None:
+    async with engine.connect() as connection:
+        assert await connection.run_sync(_differences) == []
+
+
+async def test_every_index_is_made_with_its_columns_and_condition(engine: AsyncEngine) -> None:
+    async with engine.connect() as connection:
+        assert await connection.run_sync(_indexes_found) == _indexes_declared()
+
+
+def _indexes_found(connection: sa.Connection) -> set[tuple[str, tuple[str | None, ...], bool, bool]]:
+    inspector = sa.inspect(connection)
+    return {
+        (
+            str(index["name"]),
+            tuple(index["column_names"]),
+            bool(index["unique"]),
+            f"{connection.dialect.name}_where" in index.get("dialect_options", {}),
+        )
+        for table in SQLModel.metadata.tables
+        for index in inspector.get_indexes(table)
+        if "duplicates_constraint" not in index
+    }
+
+
+def _indexes_declared() -> set[tuple[str, tuple[str | None, ...], bool, bool]]:
+    return {
+        (
+            str(index.name),
+            tuple(column.name for column in index.columns),
+            bool(index.unique),
+            index.dialect_options["sqlite"]["where"] is not None,
+        )
+        for table in SQLModel.metadata.tables.values()
+        for index in table.indexes
+    }
+
+
+async def test_an_empty_database_is_brought_to_the_newest_revision_and_then_left_alone(empty: AsyncEngine) -> None:
+    assert await current_revision(empty) is None
+    assert await migrate(empty) is True
+    assert await current_revision(empty) == HEAD
+    assert await migrate(empty) is False
+
+
+async def test_the_head_that_the_code_expects_is_the_newest_script() -> None:
+    assert ScriptDirectory(migrations.__path__[0]).get_current_head() == HEAD
+
+
+async def test_receipts_events_and_deliveries_are_rowids_of_sqlite(tmp_path) -> None:
+    engine = open_engine(f"sqlite+aiosqlite:///{tmp_path}/mailweir.db")
+    await migrate(engine)
+    async with engine.connect() as connection:
+        query = sa.text("SELECT name FROM sqlite_master WHERE name LIKE 'sqlite_autoindex%' ORDER BY name")
+        own_indexes = set((await connection.scalars(query)).all())
+    await engine.dispose()
+    assert not {name for name in own_indexes if any(table in name for table in ("receipt", "event", "delivery"))}
+
+
+async def test_two_nodes_that_start_together_take_turns(empty: AsyncEngine) -> None:
+    other = open_engine(empty.url.render_as_string(hide_password=False))
+    done = await asyncio.gather(migrate(empty), migrate(other))
+    await other.dispose()
+    assert True in done
+    assert await current_revision(empty) == HEAD
+
+
+async def test_two_processes_that_start_together_take_turns(empty_database_url: str) -> None:
+    program = (
+        "import asyncio, sys\n"
+        "from app.store.engine import open_engine\n"
+        "from app.store.migrate import migrate\n"
+        "async def main():\n"
+        "    engine = open_engine(sys.argv[1])\n"
+        "    await migrate(engine)\n"
+        "    await engine.dispose()\n"
+        "asyncio.run(main())\n"
+    )
+    start = [sys.executable, "-W", "error", "-c", program, empty_database_url]
+    processes = [await asyncio.create_subprocess_exec(*start) for _ in range(3)]
+    assert [await process.wait() for process in processes] == [0, 0, 0]
+
+
+async def test_a_database_of_a_newer_version_is_refused_and_left_as_it_is(engine: AsyncEngine) -> None:
+    async with writing(engine) as connection:
+        await connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(DatabaseTooNew, match="9999"):
+        await migrate(engine)
+    assert await current_revision(engine) == "9999"
+
+
+async def test_a_migration_that_fails_leaves_nothing_behind(empty: AsyncEngine) -> None:
+    async with writing(empty) as connection:
+        await connection.execute(sa.text("CREATE TABLE idempotent_reply (x INTEGER)"))
+    with pytest.raises(sa.exc.DBAPIError):
+        await migrate(empty)
+    async with empty.connect() as connection:
+        tables = await connection.run_sync(lambda sync: set(sa.inspect(sync).get_table_names()))
+    assert tables == {"idempotent_reply"}
