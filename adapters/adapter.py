@@ -1,0 +1,159 @@
+"""One provider, ready for use: verifies its requests, reads them into events, and can play the provider itself."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from adapters.decoders import decode
+from adapters.errors import AdapterError, DecodeFailed
+from adapters.expressions import Scope
+from adapters.fields import Read
+from adapters.reader import Quarantined, Reader, Reading, holds
+from adapters.request import NativeRequest
+from adapters.samples import Samples, unsigned_request
+from adapters.verification import Verification
+
+
+class Adapter:
+    """The compiled form of one mapping file."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        title: str,
+        documentation: Sequence[str],
+        decoders: Sequence[str],
+        verification: Verification,
+        refused_status: int,
+        busy_status: int,
+        recognize: Read | None,
+        readers: Sequence[Reader],
+        samples: Samples,
+    ) -> None:
+        self.name = name
+        self.title = title
+        self.documentation = documentation
+        """Pages of the provider about its webhooks."""
+        self.decoders = decoders
+        """The forms a body may have, tried in turn."""
+        self.verification = verification
+        self.refused_status = refused_status
+        """The HTTP status for a request that is not authentic."""
+        self.busy_status = busy_status
+        """The HTTP status that makes this provider try again later."""
+        self.samples = samples.events
+        """Native items by native type ("bounce", "bounce/blocked"), with placeholders."""
+        self.native_types = tuple(dict.fromkeys(native for reader in readers for native in reader.types))
+        self._recognize = recognize
+        self._readers = readers
+        self._samples = samples
+
+    @property
+    def signs(self) -> bool:
+        """Whether the provider can prove its requests, so that a source needs a secret."""
+        return self.verification.signs
+
+    @property
+    def accepts_api_key(self) -> bool:
+        """Whether a request with one of the gateway's own API keys needs no other proof."""
+        return self.verification.accepts_api_key
+
+    @property
+    def secret_names(self) -> list[tuple[str, bool]]:
+        """Every secret a source of this provider may have, and whether it must."""
+        return self.verification.secret_names
+
+    def check_secrets(self, secrets: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
+        """What is wrong with the secrets of a new source: (name, message)."""
+        return self.verification.check(secrets)
+
+    def decode(self, request: NativeRequest) -> Any:
+        """The native body. Raises `DecodeFailed` when it has none of the declared forms."""
+        failures: list[str] = []
+        for kind in self.decoders:
+            try:
+                return decode(kind, request)
+            except DecodeFailed as failure:
+                failures.append(str(failure))
+        raise DecodeFailed("; ".join(dict.fromkeys(failures)))
+
+    def verify(self, request: NativeRequest, secrets: Mapping[str, Sequence[str]], at: float | None) -> str | None:
+        """The request's single-use token, where its proof has one.
+
+        Freshness is not checked when `at` (seconds since 1970) is None. Raises `VerificationFailed`.
+        """
+        try:
+            body = self.decode(request)
+        except DecodeFailed:
+            body = None
+        return self.verification.verify(request, body, secrets, at)
+
+    def read(
+        self,
+        request: NativeRequest,
+        secrets: Mapping[str, Sequence[str]] | None,
+        at: float | None,
+        received_ms: int,
+    ) -> Reading:
+        """Everything the request holds; what cannot be read is in the result as quarantined.
+
+        With `secrets` None the request is taken as authentic. Raises `VerificationFailed`, and nothing else.
+        """
+        body, undecodable = None, None
+        try:
+            body = self.decode(request)
+        except DecodeFailed as failure:
+            undecodable = str(failure)
+        once = self.verification.verify(request, body, secrets, at) if secrets is not None else None
+        reading = self._map(body, request, received_ms) if undecodable is None else _unreadable(undecodable)
+        reading.once = once
+        return reading
+
+    def recognizes(self, request: NativeRequest) -> bool:
+        """Whether the request looks like one of this provider's, whoever sent it."""
+        try:
+            return self.fits(request, self.decode(request))
+        except DecodeFailed:
+            return False
+
+    def fits(self, request: NativeRequest, body: Any) -> bool:
+        """As `recognizes`, for a body that is decoded already."""
+        if self._recognize is None:
+            return False
+        try:
+            return holds(self._recognize(body, Scope(request=request, body=body)))
+        except AdapterError:
+            return False
+
+    def sample_request(
+        self,
+        native_types: Sequence[str],
+        *,
+        signing: Mapping[str, str],
+        url: str,
+        at: float,
+        recipient: str,
+        unique: Callable[[], str],
+    ) -> NativeRequest:
+        """A request as the provider would send it: native, signed with the secrets in `signing`.
+
+        Raises ValueError for a type without a sample, and for several types where a request carries one event only.
+        """
+        items = [self._samples.item(native_type) for native_type in native_types]
+        request = unsigned_request(self._samples, items, url=url, at=at, recipient=recipient, unique=unique)
+        return self.verification.sign(request, self.decode(request), signing, at)
+
+    def _map(self, body: Any, request: NativeRequest, received_ms: int) -> Reading:
+        scope = Scope(request=request, body=body)
+        for reader in self._readers:
+            try:
+                fits = reader.when is None or holds(reader.when(body, scope))
+            except AdapterError:
+                continue
+            if fits:
+                return reader.read(body, request, received_ms)
+        return _unreadable("the body is of none of the formats that the mapping describes")
+
+
+def _unreadable(reason: str) -> Reading:
+    return Reading(quarantined=[Quarantined(None, reason)])

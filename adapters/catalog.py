@@ -1,0 +1,88 @@
+"""The adapters there are: those shipped in `mappings`, then the user's own, which may replace them."""
+
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from adapters.adapter import Adapter
+from adapters.errors import DecodeFailed, MappingInvalid, UnknownProvider
+from adapters.mapping import load_mapping
+from adapters.request import NativeRequest
+
+_SUFFIX = ".yaml"
+
+
+class Catalog:
+    """Adapters by name."""
+
+    def __init__(self, adapters: Iterable[Adapter]) -> None:
+        self._adapters: Mapping[str, Adapter] = {adapter.name: adapter for adapter in adapters}
+
+    @classmethod
+    def load(cls, extra_dir: Path | None = None) -> "Catalog":
+        """The shipped mappings and those in `extra_dir`. Raises `MappingInvalid` for the first that is wrong."""
+        shipped = [
+            (entry.name, entry.name, entry.read_text("utf-8"))
+            for entry in resources.files("mappings").iterdir()
+            if entry.name.endswith(_SUFFIX)
+        ]
+        return cls([_load(*source) for source in (*sorted(shipped), *_own(extra_dir))])
+
+    def get(self, name: str) -> Adapter:
+        """Raises `UnknownProvider`, which names the closest and all others."""
+        adapter = self._adapters.get(name)
+        if adapter is None:
+            raise UnknownProvider(self._unknown(name))
+        return adapter
+
+    def names(self) -> list[str]:
+        return sorted(self._adapters)
+
+    def recognize(self, request: NativeRequest) -> list[Adapter]:
+        """The providers whose requests look like this one; which of them sent it, a signature must tell."""
+        bodies: dict[tuple[str, ...], Any] = {}
+        found: list[Adapter] = []
+        for adapter in self._adapters.values():
+            kinds = tuple(adapter.decoders)
+            if kinds not in bodies:
+                bodies[kinds] = _decoded(adapter, request)
+            if bodies[kinds] is not None and adapter.fits(request, bodies[kinds]):
+                found.append(adapter)
+        return found
+
+    def _unknown(self, name: str) -> str:
+        close = get_close_matches(name.lower(), self._adapters, n=1)
+        hint = f"did you mean '{close[0]}'? " if close else ""
+        return f"no provider is called '{name:.80}'; {hint}known are {', '.join(self.names())}"
+
+
+def _own(folder: Path | None) -> list[tuple[str, str, str]]:
+    """Name, path and text of the user's mappings."""
+    if folder is None:
+        return []
+    if not folder.is_dir():
+        raise MappingInvalid("is not a folder", file=str(folder))
+    return [_read(path) for path in sorted(folder.glob(f"*{_SUFFIX}"))]
+
+
+def _read(path: Path) -> tuple[str, str, str]:
+    try:
+        return path.name, str(path), path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise MappingInvalid(f"cannot be read: {error}", file=str(path)) from None
+
+
+def _load(name: str, path: str, text: str) -> Adapter:
+    adapter = load_mapping(text, path)
+    if adapter.name != name.removesuffix(_SUFFIX):
+        raise MappingInvalid(f"the file must be called {adapter.name}{_SUFFIX}", file=path, key="provider")
+    return adapter
+
+
+def _decoded(adapter: Adapter, request: NativeRequest) -> Any:
+    try:
+        return adapter.decode(request)
+    except DecodeFailed:
+        return None

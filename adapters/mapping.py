@@ -1,0 +1,158 @@
+"""From a mapping file to an `Adapter`: reads every key, refuses what is wrong, compiles the rest once.
+
+`docs/adding-a-provider.md` explains the language to those who write mappings. In short: the file says how the body is
+decoded and verified, how the events of one request are found (`each`), what names their type (`native_type`), what the
+native types mean (`types`) and where each unified field stands (`fields`). Where a provider has several payload
+formats, `variants` gives each its own `when`; what a variant does not say it takes from the top of the file.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from adapters.adapter import Adapter
+from adapters.decoders import DECODERS
+from adapters.fields import Read, Table, read_expression, read_tables
+from adapters.mapping_file import Place, parse
+from adapters.reader import Ignore, Reader
+from adapters.rules import FIELDS, Rule, extended, read_rules
+from adapters.samples import MEDIA_TYPES, Samples, native_name
+from adapters.verification import read_verification
+
+_READER_KEYS = ("each", "ignore", "native_type", "recipients", "dedup", "fields", "types", "unknown")
+_FILE_KEYS = (
+    "provider",
+    "title",
+    "documentation",
+    "recognize",
+    "decode",
+    "verify",
+    "api_key",
+    "refused_status",
+    "busy_status",
+    "tables",
+    "variants",
+    "samples",
+    *_READER_KEYS,
+)
+_SAMPLE_KEYS = ("events", "envelope", "batches", "body", "headers")
+
+
+def load_mapping(text: str, file: str) -> Adapter:
+    """The adapter that the mapping `text` declares. `file` names it in errors; raises `MappingInvalid`."""
+    root = parse(text, file)
+    parts = root.section(_FILE_KEYS)
+    for key in ("provider", "verify"):
+        if key not in parts:
+            raise root.invalid(
+                f"the key '{key}' is missing" + ("; say `verify: none` to trust every request" * (key == "verify"))
+            )
+    provider = parts["provider"].text()
+    tables = read_tables(parts.get("tables"))
+    readers = _readers(parts, root, provider, tables)
+    return Adapter(
+        name=provider,
+        title=parts["title"].text() if "title" in parts else provider,
+        documentation=[url.text() for url in parts["documentation"].items()] if "documentation" in parts else [],
+        decoders=[kind.one_of(DECODERS) for kind in parts["decode"].items()] if "decode" in parts else ["json"],
+        verification=read_verification(parts["verify"], "api_key" in parts and parts["api_key"].flag()),
+        refused_status=_status(parts.get("refused_status"), 401),
+        busy_status=_status(parts.get("busy_status"), 503),
+        recognize=read_expression(parts["recognize"]) if "recognize" in parts else None,
+        readers=readers,
+        samples=_samples(parts.get("samples"), readers),
+    )
+
+
+def _status(place: Place | None, default: int) -> int:
+    if place is None:
+        return default
+    if not 400 <= place.whole() <= 599:
+        raise place.invalid("an HTTP status from 400 to 599 is needed here")
+    return place.whole()
+
+
+def _readers(parts: Mapping[str, Place], root: Place, provider: str, tables: Mapping[str, Table]) -> list[Reader]:
+    common = {key: parts[key] for key in _READER_KEYS if key in parts}
+    if "variants" not in parts:
+        return [_reader(root, provider, None, common, {}, tables)]
+    readers: list[Reader] = []
+    for name, place in parts["variants"].entries().items():
+        own = place.section(("when", *_READER_KEYS))
+        if readers and readers[-1].when is None:
+            raise place.invalid(f"the variant '{name}' is never reached: the one before it has no `when`")
+        when = read_expression(own["when"]) if "when" in own else None
+        readers.append(_reader(place, provider, when, common, own, tables))
+    if not readers:
+        raise parts["variants"].invalid("at least one variant is needed")
+    return readers
+
+
+def _reader(
+    place: Place,
+    provider: str,
+    when: Read | None,
+    common: Mapping[str, Place],
+    own: Mapping[str, Place],
+    tables: Mapping[str, Table],
+) -> Reader:
+    parts = {**common, **own}
+    for key in ("native_type", "types"):
+        if key not in parts:
+            raise place.invalid(f"the key '{key}' is missing")
+    fields = extended(extended({}, common.get("fields")), own.get("fields"))
+    sources = {**(common["types"].entries() if "types" in common else {}), **parts["types"].entries()}
+    types = {native: read_rules(rules, fields, tables) for native, rules in sources.items()}
+    return Reader(
+        provider=provider,
+        when=when,
+        each=_expressions(parts.get("each")),
+        ignore=_ignore(parts.get("ignore")),
+        native_type=read_expression(parts["native_type"]),
+        recipients=read_expression(parts["recipients"]) if "recipients" in parts else None,
+        dedup=_expressions(parts.get("dedup")),
+        types={native: rules for native, rules in types.items() if not native.endswith("*")},
+        families={native[:-1]: rules for native, rules in types.items() if native.endswith("*")},
+        unknown=_unknown(parts.get("unknown"), fields, tables),
+    )
+
+
+def _expressions(place: Place | None) -> tuple[Read, ...]:
+    return () if place is None else tuple(read_expression(item) for item in place.items())
+
+
+def _ignore(place: Place | None) -> tuple[Ignore, ...]:
+    rules: list[Ignore] = []
+    for item in place.items() if place else []:
+        parts = item.section(("when", "because"))
+        if "when" not in parts or "because" not in parts:
+            raise item.invalid("needs `when` (an expression) and `because` (the reason, for readers)")
+        rules.append(Ignore(read_expression(parts["when"]), parts["because"].text()))
+    return tuple(rules)
+
+
+def _unknown(place: Place | None, fields: Mapping[str, Place], tables: Mapping[str, Table]) -> tuple[Rule, ...]:
+    if place is None or place.one_of(("quarantine", "emit")) == "quarantine":
+        return ()
+    return (Rule("email.unknown", None, fields, tables),)
+
+
+def _samples(place: Place | None, readers: Sequence[Reader]) -> Samples:
+    if place is None:
+        return Samples({}, None, batches=False, body="json", headers={})
+    parts = place.section(_SAMPLE_KEYS)
+    named = [native for reader in readers for native in reader.types]
+    families = tuple(start for reader in readers for start in reader.families)
+    events = parts["events"].entries() if "events" in parts else {}
+    for sample, item in events.items():
+        native = native_name(sample, named)
+        if native not in named and not native.startswith(families or ("\0",)):
+            raise item.invalid(f"a sample of the native type '{native}', which `types` does not name")
+    return Samples(
+        events={sample: item.value() for sample, item in events.items()},
+        envelope=parts["envelope"].value() if "envelope" in parts else None,
+        batches="batches" in parts and parts["batches"].flag(),
+        body=parts["body"].one_of(MEDIA_TYPES) if "body" in parts else "json",
+        headers={name: text.text() for name, text in parts["headers"].entries().items()} if "headers" in parts else {},
+    )
+
+
+__all__ = ["FIELDS", "load_mapping"]

@@ -1,0 +1,167 @@
+"""From a decoded body to events: finds the items, chooses each one's rule, keeps apart what cannot be read."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from hashlib import blake2b
+from typing import Any, NamedTuple, cast
+
+import msgspec
+
+from adapters.errors import AdapterError, MapFailed
+from adapters.events import EventData
+from adapters.expressions import Scope
+from adapters.fields import Read
+from adapters.request import NativeRequest
+from adapters.rules import IGNORED, Rule
+from adapters.shapes import as_text
+
+ITEMS_MAX = 10_000
+RECIPIENTS_MAX = 1_000
+
+_ITEM_FAULTS = (AdapterError, ValueError, TypeError, ArithmeticError, LookupError, RecursionError)
+_canonical = msgspec.json.Encoder(order="deterministic")
+
+
+class MappedEvent(msgspec.Struct):
+    """One native item as a unified event. The gateway adds `received_at` and the name of the source to `data`."""
+
+    type: str
+    timestamp_ms: int
+    data: EventData
+    dedup_key: bytes
+    """16 bytes that are equal when the provider sends the same event again."""
+    index: int
+    """The position of the native item in its batch, from 0."""
+
+
+class Quarantined(msgspec.Struct):
+    """An authentic item, or a whole body (`index` None), that the mapping cannot read."""
+
+    index: int | None
+    reason: str
+    native_type: str | None = None
+
+
+class Reading(msgspec.Struct):
+    """Everything one request holds."""
+
+    events: list[MappedEvent] = []
+    quarantined: list[Quarantined] = []
+    ignored: int = 0
+    """Items that are authentic but not about a message: pings, account and list events."""
+    once: str | None = None
+    """A token that this provider uses for one request only; a second request with it is a replay."""
+
+
+class Ignore(NamedTuple):
+    """Items to leave out before their type is looked at."""
+
+    when: Read
+    because: str
+
+
+class Reader(NamedTuple):
+    """The compiled form of one payload format of one provider."""
+
+    provider: str
+    when: Read | None
+    """Whether a body is of this format; None takes every body."""
+    each: tuple[Read, ...]
+    """Steps from the body to the items; those of an earlier step are the parents of the next."""
+    ignore: tuple[Ignore, ...]
+    native_type: Read
+    recipients: Read | None
+    dedup: tuple[Read, ...]
+    """The parts that tell one event from another; empty takes the whole item."""
+    types: Mapping[str, Sequence[Rule]]
+    families: Mapping[str, Sequence[Rule]]
+    """Rules by the beginning of a native type."""
+    unknown: Sequence[Rule]
+    """Rules for native types that the mapping does not name; none quarantines them."""
+
+    def read(self, body: Any, request: NativeRequest, received_ms: int) -> Reading:
+        reading = Reading()
+        try:
+            items = self._items(body, Scope(request=request, body=body))
+        except _ITEM_FAULTS as fault:
+            reading.quarantined.append(Quarantined(None, str(fault)))
+            return reading
+        for index, (item, parent) in enumerate(items):
+            self._read_item(reading, index, item, Scope(request=request, body=body, parent=parent), received_ms)
+        return reading
+
+    def _items(self, body: Any, scope: Scope) -> list[tuple[Any, Any]]:
+        items: list[tuple[Any, Any]] = [(body, None)] if self.each else [(item, body) for item in _elements(body)]
+        for step in self.each:
+            items = [(item, parent) for parent, _ in items for item in _elements(step(parent, scope))]
+        if len(items) > ITEMS_MAX:
+            raise MapFailed(f"more than {ITEMS_MAX} items in one request")
+        return items
+
+    def _read_item(self, reading: Reading, index: int, item: Any, scope: Scope, received_ms: int) -> None:
+        native: str | None = None
+        try:
+            if any(holds(rule.when(item, scope)) for rule in self.ignore):
+                reading.ignored += 1
+                return
+            native = as_text(self.native_type(item, scope))
+            rule = self._rule(native, item, scope)
+            if rule.type == IGNORED:
+                reading.ignored += 1
+                return
+            reading.events.extend(
+                [
+                    self._event(rule, index, item, each, native or "", received_ms)
+                    for each in self._per_recipient(item, scope)
+                ]
+            )
+        except _ITEM_FAULTS as fault:
+            reading.quarantined.append(Quarantined(index, str(fault) or type(fault).__name__, native))
+
+    def _rule(self, native: str | None, item: Any, scope: Scope) -> Rule:
+        if native is None:
+            raise MapFailed("the item has no type" if isinstance(item, dict) else "the item is not an object")
+        rules = self.types.get(native) or self._family(native) or self.unknown
+        for rule in rules:
+            if rule.when is None or holds(rule.when(item, scope)):
+                return rule
+        if rules:
+            raise MapFailed(f"none of the rules for the native type '{native}' fits the item")
+        raise MapFailed(f"the mapping does not name the native type '{native:.100}'")
+
+    def _family(self, native: str) -> Sequence[Rule] | None:
+        return next((rules for start, rules in self.families.items() if native.startswith(start)), None)
+
+    def _per_recipient(self, item: Any, scope: Scope) -> Iterator[Scope]:
+        recipients = self.recipients(item, scope) if self.recipients else None
+        if not recipients:
+            yield scope
+            return
+        if len(recipients) > RECIPIENTS_MAX:
+            raise MapFailed(f"more than {RECIPIENTS_MAX} recipients in one item")
+        for recipient in recipients:
+            yield Scope(request=scope.request, body=scope.body, parent=scope.parent, recipient=recipient)
+
+    def _event(self, rule: Rule, index: int, item: Any, scope: Scope, native: str, received_ms: int) -> MappedEvent:
+        timestamp_ms, data = rule.draft(item, scope, self.provider, native, received_ms)
+        return MappedEvent(rule.type, timestamp_ms, data, self._dedup_key(item, scope), index)
+
+    def _dedup_key(self, item: Any, scope: Scope) -> bytes:
+        parts = [part(item, scope) for part in self.dedup]
+        if not any(parts):
+            parts = [item]
+        if self.recipients is not None:
+            parts.append(scope.recipient)
+        return blake2b(_canonical.encode(parts), digest_size=16).digest()
+
+
+def holds(value: Any) -> bool:
+    """Whether a condition is met: JMESPath's truth, for which 0 is true and every empty value false."""
+    return value is True or not (value is None or value is False or value in ("", [], {}))
+
+
+def _elements(found: Any) -> list[Any]:
+    if isinstance(found, list):
+        return cast("list[Any]", found)
+    if found is None:
+        raise MapFailed("the body does not hold the items where the mapping expects them")
+    return [found]

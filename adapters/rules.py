@@ -1,0 +1,228 @@
+"""How one native item becomes one event: the compiled form of a mapping's `fields` and `types`."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from adapters.errors import MapFailed
+from adapters.events import BLOCKS, MESSAGE_TYPES, EventData, Provider
+from adapters.expressions import NO_SCOPE, Scope, compile_expression
+from adapters.fields import Read, Table, read_expression, read_value
+from adapters.mapping_file import Place
+from adapters.shapes import BLOCK_SHAPES, EVENT_SHAPES, Shape, as_text
+from adapters.times import UNITS, ReadTime, time_reader, zone_named
+
+IGNORED = "ignored"
+"""In place of an event type: authentic, but not about a message."""
+
+FIELDS = (*EVENT_SHAPES, "timestamp", *BLOCKS)
+
+_smtp_code = compile_expression("smtp_code(@)")
+_enhanced_code = compile_expression("enhanced_code(@)")
+
+ReadMoment = Callable[[Any, Scope, int], int]
+"""The event's time in milliseconds, given the item, its scope and when the request was received."""
+
+
+class Draft(NamedTuple):
+    """What one rule makes of one item."""
+
+    timestamp_ms: int
+    data: EventData
+
+
+class Rule:
+    """One line of `types`: when it applies, the unified type, and how the fields are read."""
+
+    def __init__(self, type_: str, when: Read | None, fields: Mapping[str, Place], tables: Mapping[str, Table]) -> None:
+        self.type = type_
+        self.when = when
+        self._event_id = _shaped(fields.get("event_id"), as_text, tables)
+        self._stream = _shaped(fields.get("stream"), as_text, tables)
+        self._timestamp = _read_timestamp(fields.get("timestamp"))
+        plain = {name: shape for name, shape in EVENT_SHAPES.items() if name not in {"event_id", "stream"}}
+        self._plain = tuple(
+            (_attribute(name), _shaped(fields[name], shape, tables)) for name, shape in plain.items() if name in fields
+        )
+        self._blocks = tuple((name, _read_block(name, fields[name], tables)) for name in BLOCKS if name in fields)
+
+    def draft(self, item: Any, scope: Scope, provider: str, native_type: str, received_ms: int) -> Draft:
+        """Raises `MapFailed` when the item lacks what every event needs."""
+        values: dict[str, Any] = {name: read(item, scope) for name, read in self._plain}
+        for name, read_block in self._blocks:
+            values[name] = read_block(item, scope)
+        data = EventData(
+            provider=Provider(provider, "", self._event_id(item, scope), native_type, self._stream(item, scope)),
+            **values,
+        )
+        if data.recipient is None and data.email_id is None and data.message_id is None:
+            raise MapFailed("neither recipient nor message id: not about a message")
+        return Draft(self._timestamp(item, scope, received_ms), data)
+
+
+def read_rules(place: Place, base: Mapping[str, Place], tables: Mapping[str, Table]) -> tuple[Rule, ...]:
+    """The rules of one native type: a type word, a section, or a list of sections: the first that fits counts."""
+    rules: list[Rule] = []
+    for item in place.items():
+        if rules and rules[-1].when is None:
+            raise item.invalid("never reached: the rule before it has no `when`")
+        rules.append(_read_rule(item, base, tables))
+    if not rules:
+        raise place.invalid("at least one rule is needed")
+    return tuple(rules)
+
+
+def _read_rule(place: Place, base: Mapping[str, Place], tables: Mapping[str, Table]) -> Rule:
+    if not place.is_section:
+        return Rule(_unified_type(place), None, base, tables)
+    parts = place.section(("when", "type", "fields"))
+    if "type" not in parts:
+        raise place.invalid("a rule needs `type`")
+    when = read_expression(parts["when"]) if "when" in parts else None
+    return Rule(_unified_type(parts["type"]), when, extended(base, parts.get("fields")), tables)
+
+
+def extended(base: Mapping[str, Place], place: Place | None) -> dict[str, Place]:
+    """The fields of `base` with those at `place` added or put in their stead."""
+    return dict(base) if place is None else {**base, **place.section(FIELDS)}
+
+
+def _unified_type(place: Place) -> str:
+    return place.one_of((*MESSAGE_TYPES, IGNORED))
+
+
+def _attribute(field: str) -> str:
+    return "from_" if field == "from" else "class_" if field == "class" else field
+
+
+def _nothing(_item: Any, _scope: Scope) -> None:
+    return None
+
+
+def _shaped(place: Place | None, shape: Shape, tables: Mapping[str, Table]) -> Read:
+    """Reads a field and brings it into shape; a constant is shaped once, here."""
+    if place is None:
+        return _nothing
+    read = read_value(place, tables)
+    if place.is_section and "const" in place.entries():
+        return _constant(place, shape)
+    if shape is as_text:
+        return _text(read)
+    return lambda item, scope: shape(read(item, scope))
+
+
+def _constant(place: Place, shape: Shape) -> Read:
+    try:
+        constant = shape(place.entries()["const"].value())
+    except MapFailed as mistake:
+        raise place.invalid(str(mistake)) from None
+    return lambda _item, _scope: constant
+
+
+def _text(read: Read) -> Read:
+    """The commonest shape, without a second call where the value is a usable text already."""
+
+    def text(item: Any, scope: Scope) -> str | None:
+        value = read(item, scope)
+        return value if type(value) is str and value and "\0" not in value else as_text(value)
+
+    return text
+
+
+def _read_block(name: str, place: Place, tables: Mapping[str, Table]) -> Read:
+    shapes = BLOCK_SHAPES[name]
+    parts = place.section(shapes)
+    if name == "bounce" and "class" not in parts:
+        raise place.invalid("a bounce needs `class`")
+    readers = tuple((_attribute(field), _shaped(part, shapes[field], tables)) for field, part in parts.items())
+    struct = BLOCKS[name]
+    complete = _completions.get(name, _nothing_to_add)
+
+    def read(item: Any, scope: Scope) -> msgspec.Struct | msgspec.UnsetType:
+        values: dict[str, Any] = {}
+        for field, reader in readers:
+            value = reader(item, scope)
+            if value is not None:
+                values[field] = value
+        if not values:
+            return msgspec.UNSET
+        complete(values)
+        return struct(**values)
+
+    return read
+
+
+def _nothing_to_add(values: dict[str, Any]) -> None:
+    """Most blocks hold what the mapping says and no more."""
+
+
+def _add_codes(values: dict[str, Any]) -> None:
+    """Takes the reply codes from the text of the reply where the provider does not give them apart."""
+    reply = values.get("diagnostic")
+    if reply is None:
+        return
+    if "smtp_code" not in values:
+        values["smtp_code"] = _smtp_code(reply, NO_SCOPE)
+    if "enhanced_code" not in values:
+        values["enhanced_code"] = _enhanced_code(reply, NO_SCOPE)
+
+
+def _complete_bounce(values: dict[str, Any]) -> None:
+    values.setdefault("permanent", values["class_"] in {"hard", "suppressed"})
+    _add_codes(values)
+
+
+_completions: dict[str, Callable[[dict[str, Any]], None]] = {
+    "delivery": _add_codes,
+    "deferral": _add_codes,
+    "bounce": _complete_bounce,
+}
+
+
+def _read_timestamp(place: Place | None) -> ReadMoment:
+    """A time, or a list of them of which the first readable one counts."""
+    if place is None:
+        return _no_timestamp
+    candidates = tuple(_read_time(item) for item in place.items())
+    or_received = any(_or_received(item) for item in place.items())
+
+    def read(item: Any, scope: Scope, received_ms: int) -> int:
+        failure = "no time in the item"
+        for value, moment in candidates:
+            try:
+                found = value(item, scope)
+                if found is not None:
+                    return moment(found)
+            except MapFailed as mistake:
+                failure = str(mistake)
+        if or_received:
+            return received_ms
+        raise MapFailed(f"timestamp: {failure}")
+
+    return read
+
+
+def _no_timestamp(_item: Any, _scope: Scope, _received_ms: int) -> int:
+    raise MapFailed("timestamp: the mapping names none for this type")
+
+
+def _or_received(place: Place) -> bool:
+    return place.is_section and "or_received" in place.entries() and place.entries()["or_received"].flag()
+
+
+def _read_time(place: Place) -> tuple[Read, ReadTime]:
+    if not place.is_section:
+        return read_expression(place), time_reader()
+    parts = place.section(("time", "unit", "zone", "format", "or_received"))
+    if "time" not in parts:
+        raise place.invalid("a timestamp needs `time`: the expression to read")
+    zone = None
+    if "zone" in parts:
+        try:
+            zone = zone_named(parts["zone"].text())
+        except ValueError as mistake:
+            raise parts["zone"].invalid(str(mistake)) from None
+    unit = parts["unit"].one_of(UNITS) if "unit" in parts else "auto"
+    format_ = parts["format"].text() if "format" in parts else None
+    return read_expression(parts["time"]), time_reader(unit, zone, format_)

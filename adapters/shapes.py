@@ -1,0 +1,137 @@
+"""Native values in the shape that a unified field has: text, number, list, object, address.
+
+A shape never fails on odd input where something sensible can be kept: numbers become text, objects JSON text, a lone
+tag a list of one. Only a word that subscribers switch on (attribution, bounce class) must be one of those defined.
+"""
+
+import re
+from collections.abc import Callable
+from email.utils import parseaddr
+from typing import Any, cast
+
+import msgspec
+
+from adapters.errors import MapFailed
+from adapters.events import BLOCKS
+
+Shape = Callable[[Any], Any]
+
+ATTRIBUTIONS = ("exact", "any_of")
+BOUNCE_CLASSES = ("hard", "soft", "block", "suppressed", "unknown")
+
+_ENHANCED_CODE = re.compile(r"\b[245]\.\d{1,3}\.\d{1,3}\b")
+_FLAGS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+
+
+def as_text(value: Any) -> str | None:
+    """The value as text; None for what is empty. NUL, which no database keeps in a text, is left out."""
+    if isinstance(value, str):
+        return (value.replace("\0", "") if "\0" in value else value) or None
+    if value is None or value == [] or value == {}:
+        return None
+    return msgspec.json.encode(value).decode()
+
+
+def as_address(value: Any) -> str | None:
+    """The bare address of "Name <a@b>"; of a list the first."""
+    if isinstance(value, list):
+        value = next(iter(cast("list[Any]", value)), None)
+    text = as_text(value)
+    if text is None or not ("<" in text or " " in text or "," in text):
+        return text
+    return parseaddr(text)[1] or text.strip()
+
+
+def as_message_id(value: Any) -> str | None:
+    """RFC 5322 Message-ID without the angle brackets."""
+    text = as_text(value)
+    return text.strip().removeprefix("<").removesuffix(">") or None if text else None
+
+
+def as_whole(value: Any) -> int | None:
+    """A whole number, also when it comes as text."""
+    if isinstance(value, str) and value.strip().isdecimal():
+        return int(value[:18])
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return int(value)
+    return None
+
+
+def as_smtp_code(value: Any) -> int | None:
+    """A reply code of SMTP; providers put codes of their own (Mailgun's 605) into the same field."""
+    code = as_whole(value)
+    return code if code is not None and 200 <= code <= 599 else None
+
+
+def as_enhanced_code(value: Any) -> str | None:
+    """The RFC 3463 status in a text."""
+    found = _ENHANCED_CODE.search(value) if isinstance(value, str) else None
+    return found.group() if found else None
+
+
+def as_flag(value: Any) -> bool | None:
+    """True or false, also as text or number."""
+    return _FLAGS.get(str(value).lower())
+
+
+def as_texts(value: Any) -> list[str]:
+    """A list of texts; a lone value counts as a list of one."""
+    items = cast("list[Any]", value) if isinstance(value, list) else [value]
+    return [text for text in map(as_text, items) if text is not None]
+
+
+def as_object(value: Any) -> dict[str, Any]:
+    """An object, also when it comes as JSON text; what is none is kept under the name "value"."""
+    if isinstance(value, str) and value.startswith("{"):
+        try:
+            value = msgspec.json.decode(value)
+        except msgspec.DecodeError:
+            return {"value": value}
+    if isinstance(value, dict):
+        return cast("dict[str, Any]", value)
+    return {} if value in (None, "", []) else {"value": value}
+
+
+def one_of(words: tuple[str, ...], default: str) -> Shape:
+    """The shape of a word with a fixed vocabulary; raises `MapFailed` for any other."""
+
+    def shape(value: Any) -> str:
+        if value is None:
+            return default
+        if value not in words:
+            raise MapFailed(f"{value!r:.80} is none of {', '.join(words)}")
+        return value
+
+    return shape
+
+
+EVENT_SHAPES: dict[str, Shape] = {
+    "event_id": as_text,
+    "stream": as_text,
+    "email_id": as_text,
+    "message_id": as_message_id,
+    "recipient": as_address,
+    "attribution": one_of(ATTRIBUTIONS, "exact"),
+    "subject": as_text,
+    "from": as_text,
+    "to": as_texts,
+    "tags": as_texts,
+    "metadata": as_object,
+}
+"""The fields of every event that a mapping may give, besides `timestamp` and the blocks."""
+
+_BY_NAME: dict[str, Shape] = {
+    "smtp_code": as_smtp_code,
+    "enhanced_code": as_enhanced_code,
+    "class": one_of(BOUNCE_CLASSES, "unknown"),
+}
+_BY_ANNOTATION: dict[Any, Shape] = {str | None: as_text, int | None: as_whole, bool | None: as_flag, bool: as_flag}
+
+BLOCK_SHAPES: dict[str, dict[str, Shape]] = {
+    block: {
+        field.encode_name: _BY_NAME.get(field.encode_name) or _BY_ANNOTATION[field.type]
+        for field in msgspec.structs.fields(struct)
+    }
+    for block, struct in BLOCKS.items()
+}
+"""Per optional block: its fields."""

@@ -1,0 +1,101 @@
+"""Native times as milliseconds since 1970: numbers of any unit, ISO 8601 as providers write it, other formats."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from email.utils import parsedate_to_datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from adapters.errors import MapFailed
+
+ReadTime = Callable[[Any], int]
+"""Milliseconds since 1970 of one native value; raises `MapFailed` when the value is no time."""
+
+MILLIS_PER_UNIT = {"s": 1000.0, "ms": 1.0, "us": 0.001, "ns": 0.000_001}
+UNITS = ("auto", *MILLIS_PER_UNIT)
+LATEST_MS = 253_402_300_800_000  # the year 10000
+
+
+def time_reader(unit: str = "auto", zone: tzinfo | None = None, format_: str | None = None) -> ReadTime:
+    """How one field of a mapping reads times.
+
+    `unit` is that of numbers, also when they are sent as text; "auto" tells seconds from finer units by their size.
+    `zone` holds for times without one, which are refused otherwise. `format_` is "rfc2822" or a strptime pattern.
+    """
+
+    def read(value: Any) -> int:
+        moment = _number(value)
+        if moment is not None and format_ is None:
+            found = round(moment * _millis_per(moment, unit))
+        elif isinstance(value, str):
+            found = _milliseconds(_in_zone(_calendar(value.strip(), format_), zone, value))
+        else:
+            raise MapFailed(f"not a time: {value!r:.80}")
+        if not 0 < found < LATEST_MS:
+            raise MapFailed(f"a time outside of 1970 to 9999: {value!r:.80}")
+        return found
+
+    return read
+
+
+def zone_named(name: str) -> tzinfo:
+    """ "UTC", an offset such as "+02:00", or an IANA name; raises ValueError for anything else."""
+    if name.upper() in {"UTC", "Z"}:
+        return UTC
+    if name[0] in "+-":
+        offset = datetime.strptime(name, "%z").utcoffset()
+        return timezone(offset or timedelta())
+    try:
+        return ZoneInfo(name)
+    except (KeyError, OSError):
+        raise ValueError(f"no time zone is called '{name}'") from None
+
+
+def _number(value: Any) -> float | int | None:
+    if isinstance(value, int | float):
+        return None if isinstance(value, bool) else value
+    if isinstance(value, str) and value.replace(".", "", 1).strip().isdecimal() and value.isascii():
+        return float(value) if "." in value else int(value)
+    return None
+
+
+def _millis_per(number: float, unit: str) -> float:
+    """Up to 1e11 a number counts seconds (until the year 5138), above that milliseconds, and so on by thousands."""
+    if unit != "auto":
+        return MILLIS_PER_UNIT[unit]
+    if number < 1e11:
+        return 1000.0
+    return 1.0 if number < 1e14 else 0.001 if number < 1e17 else 0.000_001
+
+
+def _calendar(text: str, format_: str | None) -> datetime:
+    try:
+        if format_ is None:
+            return datetime.fromisoformat(text if text.count(" ") < 2 else _joined_zone(text))
+        if format_ == "rfc2822":
+            return parsedate_to_datetime(text)
+        return datetime.strptime(text, format_)  # noqa: DTZ007 - the zone is the mapping's to say, see _in_zone
+    except (ValueError, TypeError, IndexError):
+        raise MapFailed(f"not a time: {text!r:.80}") from None
+
+
+def _joined_zone(text: str) -> str:
+    """ "2024-05-01 10:00:00 +0000" and "… UTC" as ISO 8601 writes them."""
+    day, clock, zone = text.split(" ", 2)
+    return f"{day}T{clock}{'Z' if zone in {'UTC', 'GMT'} else zone}"
+
+
+def _in_zone(moment: datetime, zone: tzinfo | None, value: str) -> datetime:
+    if moment.tzinfo is not None:
+        return moment
+    if zone is None:
+        raise MapFailed(f"a time without a zone: {value!r:.80}")
+    return moment.replace(tzinfo=zone)
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+def _milliseconds(moment: datetime) -> int:
+    return (moment - _EPOCH) // _MILLISECOND

@@ -1,0 +1,105 @@
+"""What a mapping's `verify` asks of a source: which secrets it may have, and that a request proves itself by each.
+
+`verify` is one scheme of `adapters.signatures`, or a list where the provider lets its customers choose: then a source
+has a secret for at least one of them. Whatever secrets a source has, all must be met. Basic credentials can always be
+given in addition, since they only take a URL with user and password. `none` trusts every request, and must be said.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from adapters.errors import VerificationFailed
+from adapters.mapping_file import Place
+from adapters.request import NativeRequest
+from adapters.signatures import DeclarationInvalid, Scheme, build_scheme
+
+NONE = "none"
+_BASIC_AUTH = "basic_auth"
+
+
+class Verification:
+    """The schemes of one provider, each with a secret of its own."""
+
+    def __init__(self, schemes: Sequence[Scheme], *, accepts_api_key: bool) -> None:
+        self.accepts_api_key = accepts_api_key
+        self.signs = bool(schemes)
+        self._declared = tuple(scheme.secret_name for scheme in schemes)
+        self._schemes = {scheme.secret_name: scheme for scheme in schemes}
+        self._schemes.setdefault(_BASIC_AUTH, build_scheme({"scheme": "basic"}))
+
+    @property
+    def secret_names(self) -> list[tuple[str, bool]]:
+        """Each secret's name, and whether a source cannot do without it."""
+        needed = self._declared if len(self._declared) == 1 and not self.accepts_api_key else ()
+        return [(name, name in needed) for name in self._schemes]
+
+    @property
+    def challenge(self) -> str | None:
+        """The WWW-Authenticate header of a refusal, where the provider waits for it before it sends credentials."""
+        return next((scheme.challenge for scheme in self._schemes.values() if scheme.challenge), None)
+
+    def verify(
+        self, request: NativeRequest, body: Any, secrets: Mapping[str, Sequence[str]], at: float | None
+    ) -> str | None:
+        """The single-use token, where there is one. Raises `VerificationFailed`."""
+        required = [name for name, needed in self.secret_names if needed]
+        configured = [name for name in self._schemes if secrets.get(name)]
+        names = dict.fromkeys([*required, *configured])
+        if not names and self.signs:
+            raise VerificationFailed(f"this source has no secret to verify with: give it {' or '.join(self._declared)}")
+        once: str | None = None
+        for name in names:
+            once = self._schemes[name].verify(request, body, secrets.get(name, ()), at) or once
+        return once
+
+    def sign(self, request: NativeRequest, body: Any, signing: Mapping[str, str], at: float) -> NativeRequest:
+        """The request with a proof for every secret in `signing`."""
+        for name, scheme in self._schemes.items():
+            if name in signing:
+                request = scheme.sign(request, body, signing[name], at)
+        return request
+
+    def generate(self) -> tuple[dict[str, str], dict[str, str]]:
+        """New secrets for a source: what it stores, and what the provider would sign with."""
+        names = self._declared[:1]
+        made = {name: self._schemes[name].generate() for name in names}
+        return {name: stored for name, (stored, _) in made.items()}, {name: key for name, (_, key) in made.items()}
+
+    def check(self, secrets: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
+        """What is wrong with a source's secrets: (name, sentence)."""
+        known = ", ".join(self._schemes)
+        wrong = [(name, f"unknown secret; known are {known}") for name in secrets if name not in self._schemes]
+        wrong += [(name, "is needed") for name, needed in self.secret_names if needed and not secrets.get(name)]
+        if self.signs and not self.accepts_api_key and not any(secrets.get(name) for name in self._schemes):
+            wrong = wrong or [(self._declared[0], f"one of {', '.join(self._declared)} is needed")]
+        for name, scheme in self._schemes.items():
+            wrong += [(name, mistake) for secret in secrets.get(name, ()) if (mistake := _mistake(scheme, secret))]
+        return wrong
+
+
+def read_verification(place: Place, accepts_api_key: bool) -> Verification:
+    """Builds what stands at `verify`; a mistake is shown at its own key."""
+    if not place.is_list and not place.is_section and place.text() == NONE:
+        return Verification((), accepts_api_key=accepts_api_key)
+    schemes = [_build(item) for item in place.items()]
+    names = [scheme.secret_name for scheme in schemes]
+    if not schemes or len(set(names)) != len(names):
+        raise place.invalid(
+            "needs one scheme, or several of which each has another secret (see `any_of` for one secret)"
+        )
+    return Verification(schemes, accepts_api_key=accepts_api_key)
+
+
+def _build(place: Place) -> Scheme:
+    try:
+        return build_scheme(place.value())
+    except DeclarationInvalid as mistake:
+        raise place.inside(mistake.key).invalid(mistake.message) from None
+
+
+def _mistake(scheme: Scheme, secret: str) -> str | None:
+    try:
+        scheme.check_secret(secret)
+    except ValueError as mistake:
+        return str(mistake)
+    return None
