@@ -5,6 +5,7 @@ deliveries are the numbers of `ids`. Texts of secrets are sealed (see `vault`) b
 """
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -71,6 +72,16 @@ DELIVERY_LIFE: dict[str, frozenset[str]] = {
 }
 """From each status, the statuses it may change to."""
 DELIVERY_STATUSES = tuple(DELIVERY_LIFE)
+
+
+class ChangeForbidden(Exception):
+    """A delivery cannot go from the one status to the other."""
+
+
+def check_change(status: str, to: Iterable[str]) -> None:
+    """Raises ChangeForbidden unless the state table allows every change."""
+    if forbidden := set(to) - DELIVERY_LIFE[status]:
+        raise ChangeForbidden(f"a delivery that is {status} cannot become {' or '.join(sorted(forbidden))}")
 
 
 def table_of(row: type[SQLModel]) -> sa.Table:

@@ -1,0 +1,164 @@
+"""One attempt of one delivery: the body, the signature, the POST, and what follows from the answer."""
+
+from collections.abc import Callable, Mapping
+
+import msgspec
+import structlog
+
+from adapters.errors import ExpressionError
+from app import metrics
+from app.clock import Clock
+from app.egress import Egress, PostOutcome
+from app.lanes import Item
+from app.registry import Endpoint, Registry
+from app.retry import next_attempt_in_s, outcome_of
+from app.store.ids import DELIVERY, EVENT, public_id
+from app.store.leases import AttemptRecord, Outcome
+from app.store.tables import CANCELLED, DELIVERED, FAILED, HELD, PENDING
+
+log = structlog.get_logger()
+
+TRANSFORMED_BYTES_MAX = 1024 * 1024
+_encode = msgspec.json.Encoder().encode
+
+
+class Attempts:
+    """Makes attempts; `jitter` gives a number from -1 to 1, `next_id` the attempt's number."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        egress: Egress,
+        clock: Clock,
+        *,
+        next_id: Callable[[], int],
+        jitter: Callable[[], float],
+        node: int,
+    ) -> None:
+        self._registry = registry
+        self._egress = egress
+        self._clock = clock
+        self._next_id = next_id
+        self._jitter = jitter
+        self._node = node
+
+    async def make(self, item: Item) -> Outcome:
+        """Attempts the delivery, unless its endpoint has gone or is paused, and says what became of it."""
+        endpoint = self._registry.endpoint(item.endpoint_id)
+        if endpoint is None:
+            return self._without_attempt(item, CANCELLED, "the endpoint was deleted")
+        if not endpoint.active:
+            return self._without_attempt(item, HELD, "the endpoint is not active")
+        try:
+            body = _body(endpoint, item)
+        except ExpressionError as error:
+            return self._without_attempt(item, HELD, f"the transform failed: {error}")
+        return await self._post(item, endpoint, body)
+
+    async def _post(self, item: Item, endpoint: Endpoint, body: bytes) -> Outcome:
+        number = item.attempts + 1
+        attempt_id = self._next_id()
+        signed = endpoint.signer.headers(
+            webhook_id=public_id(EVENT, item.event_id),
+            event_type=item.event_type,
+            body=body,
+            attempt=number,
+            unix_s=self._clock.ms() // 1000,
+        )
+        headers = {**endpoint.headers, **signed} if endpoint.headers else signed
+        answer = await self._egress.post(endpoint.url, headers=headers, body=body, timeout_s=endpoint.timeout_s)
+        record = _record(attempt_id, number, headers, None if body is item.body else body, answer)
+        return self._settle(item, endpoint, answer, record)
+
+    def _settle(self, item: Item, endpoint: Endpoint, answer: PostOutcome, record: AttemptRecord) -> Outcome:
+        now_ms = self._clock.ms()
+        kind = outcome_of(answer.status)
+        wait_s = self._wait_s(endpoint, answer, record.number, now_ms) if kind == "failed" else None
+        status = DELIVERED if kind == "delivered" else FAILED if wait_s is None else PENDING
+        metrics.count_attempt(status, answer.timing.total_ms / 1000)
+        _report(item, endpoint, record, status, wait_s)
+        return Outcome(
+            delivery_id=item.delivery_id,
+            node=self._node,
+            status=status,
+            due_at=now_ms + round((wait_s or 0) * 1000),
+            finished_at=None if status == PENDING else now_ms,
+            error=_why(endpoint, answer, status),
+            attempt=record,
+            disable_endpoint=endpoint.id if kind == "gone" else None,
+        )
+
+    def _wait_s(self, endpoint: Endpoint, answer: PostOutcome, number: int, now_ms: int) -> float | None:
+        return next_attempt_in_s(
+            number,
+            endpoint.schedule_s,
+            retry_after=next((value for name, value in answer.headers if name.lower() == "retry-after"), None),
+            status=answer.status,
+            jitter=self._jitter(),
+            now=now_ms / 1000,
+        )
+
+    def _without_attempt(self, item: Item, status: str, reason: str) -> Outcome:
+        log.info("delivery.not_attempted", delivery=public_id(DELIVERY, item.delivery_id), status=status, reason=reason)
+        now_ms = self._clock.ms()
+        finished_at = now_ms if status == CANCELLED else None
+        return Outcome(item.delivery_id, self._node, status, due_at=now_ms, finished_at=finished_at, error=reason)
+
+
+def _body(endpoint: Endpoint, item: Item) -> bytes:
+    """The event itself, or what the endpoint's transform makes of it. Raises ExpressionError."""
+    if endpoint.transform is None:
+        return item.body
+    body = _encode(endpoint.transform(msgspec.json.decode(item.body)))
+    if len(body) > TRANSFORMED_BYTES_MAX:
+        raise ExpressionError(f"its result has {len(body)} bytes, {TRANSFORMED_BYTES_MAX} are allowed")
+    return body
+
+
+def _record(
+    attempt_id: int, number: int, headers: Mapping[str, str], own_body: bytes | None, answer: PostOutcome
+) -> AttemptRecord:
+    return AttemptRecord(
+        id=attempt_id,
+        number=number,
+        status_code=answer.status,
+        error_kind=answer.error_kind,
+        error=answer.error,
+        duration_ms=round(answer.timing.total_ms),
+        timing=_encode(answer.timing),
+        request_headers=_encode(headers),
+        request_body=own_body,
+        response_headers=_encode(answer.headers),
+        response_body=answer.body,
+        response_truncated=answer.truncated,
+    )
+
+
+def _why(endpoint: Endpoint, answer: PostOutcome, status: str) -> str | None:
+    """In words, why the delivery is not done."""
+    if status == DELIVERED:
+        return None
+    if answer.status is None:
+        return answer.error
+    if answer.status == 410:
+        return f"{endpoint.url} answered 410 Gone, so the endpoint was disabled"
+    return f"answered {answer.status}"
+
+
+def _report(item: Item, endpoint: Endpoint, record: AttemptRecord, status: str, wait_s: float | None) -> None:
+    """One line for an attempt that failed; what went well is counted and stored, not logged."""
+    if status == DELIVERED:
+        return
+    log.info(
+        "delivery.attempted",
+        delivery=public_id(DELIVERY, item.delivery_id),
+        event=public_id(EVENT, item.event_id),
+        endpoint_id=endpoint.id,
+        attempt=record.number,
+        attempts_max=len(endpoint.schedule_s) + 1,
+        duration_ms=record.duration_ms,
+        status_code=record.status_code,
+        error=record.error,
+        status=status,
+        next_attempt_in_s=None if wait_s is None else round(wait_s, 1),
+    )

@@ -1,0 +1,23 @@
+"""Wake-ups: whoever makes work rings; whoever waits also polls, so that a missed ring costs a wait and no work."""
+
+import asyncio
+
+
+class Bell:
+    """One bell that one loop waits for."""
+
+    def __init__(self) -> None:
+        self._rung = asyncio.Event()
+
+    def ring(self) -> None:
+        """Ends the present wait, or the next one."""
+        self._rung.set()
+
+    async def wait(self, seconds_max: float) -> None:
+        """Returns at a ring, or after `seconds_max`."""
+        try:
+            async with asyncio.timeout(seconds_max):
+                await self._rung.wait()
+        except TimeoutError:
+            return
+        self._rung.clear()

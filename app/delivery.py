@@ -1,0 +1,288 @@
+"""The sender: takes deliveries over from a commit or claims them from the store, and settles what came of them.
+
+Strategy: every delivery is a stored row with a due time, and a row is only worked on under a lease. New deliveries are
+committed with a lease already on them while their endpoint's lane has room, so that the common case reads nothing back;
+all others (retries, replays, whatever a dead node left) are claimed when they are due, by endpoint, so that the backlog
+of one endpoint costs the others nothing. A result is queued in the ledger, and its slot is free again at once.
+"""
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from contextlib import suppress
+from functools import partial
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from app.attempts import Attempts
+from app.bell import Bell
+from app.clock import Clock
+from app.lanes import Item, Lane
+from app.registry import Endpoint, Registry
+from app.settings import Settings
+from app.store.arrivals import NewDelivery
+from app.store.ids import DELIVERY, public_id
+from app.store.leases import Claim, Claimed, Outcome, claim_due, find_work, hold_pending, return_all_of, return_lapsed
+from app.store.ledger import STORE_ERRORS, Ledger, StoreUnavailable
+from app.store.tables import SENDING
+
+log = structlog.get_logger()
+
+CLOSE_WAIT_S = 10.0
+OUTCOMES_WAITING_MAX = 4_000
+SOON_S = 0.01
+
+
+class Sender:
+    """The deliveries in this node's hands. `bell` tells it that there may be due work in the store."""
+
+    def __init__(
+        self, registry: Registry, engine: AsyncEngine, attempts: Attempts, clock: Clock, settings: Settings, node: int
+    ) -> None:
+        self.bell = Bell()
+        self._registry = registry
+        self._engine = engine
+        self._attempts = attempts
+        self._clock = clock
+        self._settings = settings
+        self._node = node
+        self._lanes: dict[int, Lane] = {}
+        self._held = 0
+        self._in_flight = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._queueing: dict[int, Lane] = {}
+        self._ledger: Ledger | None = None
+        self._looking: asyncio.Task[None] | None = None
+
+    # Its life.
+
+    def start(self, ledger: Ledger) -> None:
+        """Begins to claim and send; outcomes go to `ledger`."""
+        self._ledger = ledger
+        self._looking = asyncio.create_task(self._look_forever(), name="sender")
+
+    async def close(self) -> None:
+        """Ends what is in flight within ten seconds and gives back everything else."""
+        if self._looking is None or self._ledger is None:
+            return
+        self._looking.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._looking
+        self._looking = None
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=CLOSE_WAIT_S)
+        for task in self._tasks:
+            task.cancel()
+        with suppress(StoreUnavailable):
+            await self._ledger.run(partial(return_all_of, node=self._node))
+
+    @property
+    def is_running(self) -> bool:
+        """False before the start and after the close: then nothing is taken over."""
+        return self._looking is not None
+
+    # What the router asks while the ledger commits.
+
+    def now_ms(self) -> int:
+        """The wall clock, for due times."""
+        return self._clock.ms()
+
+    def lease(self, endpoint: Endpoint) -> tuple[int, int]:
+        """This node, and until when (milliseconds since 1970) a delivery taken now is its own."""
+        return self._node, self._clock.ms() + round((endpoint.timeout_s + self._settings.lease_margin_s) * 1000)
+
+    def reserve(self, endpoint: Endpoint) -> bool:
+        """Keeps a place for a delivery about to be committed; False when it has to wait in the store."""
+        lane = self._lane(endpoint)
+        if not self.is_running or lane.stored_work or lane.room <= 0 or self._held >= self._settings.handed_over_max:
+            lane.stored_work = True
+            return False
+        lane.reserved += 1
+        self._held += 1
+        return True
+
+    def forget(self, deliveries: Sequence[NewDelivery]) -> None:
+        """Gives up the places of deliveries that were not committed after all."""
+        for delivery in deliveries:
+            if delivery.status == SENDING:
+                self._lanes[delivery.endpoint_id].reserved -= 1
+                self._held -= 1
+
+    def take_over(self, deliveries: Sequence[NewDelivery]) -> None:
+        """Puts committed deliveries into the places kept for them, and starts what can start."""
+        lanes = dict[int, Lane]()
+        for delivery in deliveries:
+            if delivery.status != SENDING or delivery.lease_until is None:
+                continue
+            lane = lanes[delivery.endpoint_id] = self._lanes[delivery.endpoint_id]
+            lane.reserved -= 1
+            event = delivery.event
+            lane.waiting.append(
+                Item(delivery.id, lane.endpoint_id, event.id, event.type, event.body, 0, delivery.lease_until)
+            )
+        for lane in lanes.values():
+            self._pump(lane)
+            self._feed(lane)
+
+    # Sending.
+
+    def _lane(self, endpoint: Endpoint) -> Lane:
+        lane = self._lanes.get(endpoint.id)
+        if lane is None:
+            lane = self._lanes[endpoint.id] = Lane(endpoint)
+        else:
+            lane.adapt(endpoint)
+        return lane
+
+    def _pump(self, lane: Lane) -> None:
+        """Starts attempts while the lane, its pace and the node allow."""
+        while self.is_running and (wait_s := lane.wait_s(self._clock.monotonic())) is not None:
+            if self._is_full:
+                self._queueing[lane.endpoint_id] = lane
+                return
+            if wait_s > 0:
+                self._pace(lane, wait_s)
+                return
+            self._start(lane)
+
+    @property
+    def _is_full(self) -> bool:
+        """True when the node has all the attempts in flight that it may, or the ledger cannot keep up with them."""
+        waiting = self._ledger.waiting if self._ledger else 0
+        return self._in_flight >= self._settings.sending_max or waiting > OUTCOMES_WAITING_MAX
+
+    def _pace(self, lane: Lane, wait_s: float) -> None:
+        if not lane.paced:
+            lane.paced = True
+            asyncio.get_running_loop().call_later(wait_s, self._on_pace, lane)
+
+    def _on_pace(self, lane: Lane) -> None:
+        lane.paced = False
+        self._pump(lane)
+
+    def _start(self, lane: Lane) -> None:
+        self._in_flight += 1
+        task = asyncio.create_task(self._send(lane.start(self._clock.monotonic()), lane))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _send(self, item: Item, lane: Lane) -> None:
+        """One attempt; a delivery whose lease would end on the way is left to whoever claims it next."""
+        try:
+            endpoint = self._registry.endpoint(item.endpoint_id)
+            timeout_ms = endpoint.timeout_s * 1000 if endpoint else 0
+            if self._clock.ms() + timeout_ms <= item.lease_until:
+                await self._settle(await self._attempts.make(item))
+        except Exception:  # an attempt that breaks in an unforeseen way is repeated when its lease ends
+            log.exception("delivery.crashed", delivery=public_id(DELIVERY, item.delivery_id))
+        finally:
+            lane.in_flight -= 1
+            self._in_flight -= 1
+            self._held -= 1
+            self._use_slot(lane)
+
+    async def _settle(self, outcome: Outcome) -> None:
+        """Queues the outcome; after a 410 the endpoint's change is made known before the next attempt starts."""
+        if self._ledger is None:
+            return
+        self._ledger.record(outcome)
+        if outcome.disable_endpoint is not None:
+            with suppress(StoreUnavailable):
+                await self._ledger.run(self._registry.refresh)
+
+    def _use_slot(self, lane: Lane) -> None:
+        """A slot became free: the lanes that queue for one take turns."""
+        if lane.waiting and self._queueing:
+            self._queueing.setdefault(lane.endpoint_id, lane)
+        if self._queueing:
+            self._pump(self._queueing.pop(next(iter(self._queueing))))
+        else:
+            self._pump(lane)
+        self._feed(lane)
+
+    # Claiming.
+
+    async def _look_forever(self) -> None:
+        """Finds due work in the store: at a ring, when the next is due, and at every interval."""
+        while True:
+            wait_s = self._settings.poll_interval_s
+            try:
+                wait_s = await self._look()
+            except (StoreUnavailable, *STORE_ERRORS) as error:
+                log.warning("sender.store_unavailable", error=str(getattr(error, "orig", error)))
+            await self.bell.wait(wait_s)
+
+    async def _look(self) -> float:
+        """Takes back lapsed leases, feeds the lanes with due work; seconds until there is a reason to look again."""
+        await self._registry.reload()
+        now = self._clock.ms()
+        work = await find_work(self._engine)
+        if self._ledger is not None and work.first_lease_end is not None and work.first_lease_end < now:
+            await self._ledger.run(partial(return_lapsed, now=now))
+            return SOON_S
+        later = [self._notice(endpoint_id, due_at, now) for endpoint_id, due_at in work.first_due.items()]
+        self._drop_idle_lanes()
+        return min((self._settings.poll_interval_s, *(max(SOON_S, wait_s) for wait_s in later)))
+
+    def _notice(self, endpoint_id: int, due_at: int, now: int) -> float:
+        """Feeds the endpoint if something is due; seconds until something is."""
+        endpoint = self._registry.endpoint(endpoint_id)
+        if endpoint is None:
+            return self._settings.poll_interval_s
+        if not endpoint.active:
+            self._spawn(self._hold(endpoint_id))
+        elif due_at <= now:
+            lane = self._lane(endpoint)
+            lane.stored_work = True
+            self._pump(lane)
+            self._feed(lane)
+        else:
+            return (due_at - now) / 1000
+        return self._settings.poll_interval_s
+
+    def _drop_idle_lanes(self) -> None:
+        for lane in [lane for lane in self._lanes.values() if lane.idle]:
+            del self._lanes[lane.endpoint_id]
+
+    def _feed(self, lane: Lane) -> None:
+        """Claims stored work for a lane that is half empty."""
+        if self.is_running and lane.hungry and self._held < self._settings.handed_over_max:
+            lane.claiming = True
+            self._spawn(self._claim(lane))
+
+    async def _claim(self, lane: Lane) -> None:
+        endpoint = self._registry.endpoint(lane.endpoint_id)
+        limit = min(lane.room, self._settings.handed_over_max - self._held)
+        try:
+            if endpoint is None or not endpoint.active or self._ledger is None or limit <= 0:
+                lane.stored_work = False
+                return
+            node, lease_until = self.lease(endpoint)
+            claim = Claim(endpoint.id, limit, node, now=self._clock.ms(), lease_until=lease_until)
+            claimed: list[Claimed] = await self._ledger.run(partial(claim_due, claim=claim))
+            lane.stored_work = len(claimed) == limit
+            self._held += len(claimed)
+            lane.waiting.extend(_item(lane.endpoint_id, row, lease_until) for row in claimed)
+        finally:
+            lane.claiming = False
+        self._pump(lane)
+
+    async def _hold(self, endpoint_id: int) -> None:
+        if self._ledger is not None:
+            await self._ledger.run(partial(hold_pending, endpoint_id=endpoint_id))
+            self.bell.ring()
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(self._tell(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _tell(self, work: Coroutine[None, None, None]) -> None:
+        try:
+            await work
+        except StoreUnavailable as error:
+            log.warning("sender.store_unavailable", error=str(error))
+
+
+def _item(endpoint_id: int, row: Claimed, lease_until: int) -> Item:
+    return Item(row.delivery_id, endpoint_id, row.event_id, row.event_type, row.body, row.attempts, lease_until)

@@ -1,0 +1,127 @@
+"""Every part of the running gateway, built once and wired."""
+
+import random
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Self
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from adapters.catalog import Catalog
+from app import metrics
+from app.attempts import Attempts
+from app.clock import Clock
+from app.delivery import Sender
+from app.egress import Egress
+from app.guard import Guard
+from app.ingest import Ingest
+from app.registry import Registry
+from app.routing import Router
+from app.settings import Settings
+from app.signer import USER_AGENT
+from app.store.accounts import first_start
+from app.store.engine import is_sqlite, open_engine
+from app.store.ids import IdSource
+from app.store.leases import return_all_of
+from app.store.ledger import Ledger
+from app.store.migrate import migrate
+from app.store.nodes import join, sole_user
+from app.vault import Vault
+
+log = structlog.get_logger()
+
+
+class Gateway:
+    """The parts that routes use. Made by `open`, ended by `close`."""
+
+    settings: Settings
+    clock: Clock
+    engine: AsyncEngine
+    vault: Vault
+    catalog: Catalog
+    guard: Guard
+    registry: Registry
+    ledger: Ledger
+    ingest: Ingest
+    sender: Sender
+    ids: IdSource
+    first_key: str | None
+    """The admin key, when this start generated it."""
+
+    @classmethod
+    async def open(cls, settings: Settings, clock: Clock | None = None) -> Self:
+        """Brings the database up to date, makes the first key, and starts to write and send."""
+        gateway = cls()
+        gateway.settings = settings
+        gateway.clock = clock or Clock()
+        gateway._closing = AsyncExitStack()
+        try:
+            await gateway._open_store()
+            await gateway._start()
+        except BaseException:
+            await gateway._closing.aclose()
+            raise
+        return gateway
+
+    async def close(self) -> None:
+        """Ends what is in flight, writes what is queued, and lets go of the database."""
+        await self._closing.aclose()
+
+    _closing: AsyncExitStack
+    _node: int
+
+    async def _open_store(self) -> None:
+        settings = self.settings
+        self.catalog = Catalog.load(settings.mappings_dir)
+        self.vault = Vault.from_settings(settings)
+        self.engine = open_engine(settings.database_url)
+        self._closing.push_async_callback(self.engine.dispose)
+        alone = is_sqlite(self.engine)
+        if alone:
+            self._closing.enter_context(sole_user(Path(self.engine.url.database or "")))
+        await migrate(self.engine)
+        self.first_key = await first_start(self.engine, self.clock, settings.api_key)
+        self._node = await join(self.engine, self.clock)
+        if alone:
+            async with self.engine.begin() as connection:
+                returned = await return_all_of(connection, None)
+            log.info("store.opened", deliveries_resumed=returned)
+
+    async def _start(self) -> None:
+        settings = self.settings
+        self.ids = IdSource(self._node, self.clock.ms)
+        self.guard = Guard(settings.allow_networks)
+        self.registry = Registry(self.engine, self.vault, self.catalog, settings)
+        await self.registry.reload()
+        egress = Egress(
+            self.guard,
+            user_agent=USER_AGENT,
+            connections_max=settings.sending_max,
+            per_host_max=settings.sending_max,
+            body_bytes_max=settings.response_bytes_max,
+        )
+        self._closing.push_async_callback(egress.aclose)
+        jitter = random.SystemRandom()
+        attempts = Attempts(
+            self.registry,
+            egress,
+            self.clock,
+            next_id=self.ids.next,
+            jitter=lambda: jitter.uniform(-1, 1),
+            node=self._node,
+        )
+        self.sender = Sender(self.registry, self.engine, attempts, self.clock, settings, self._node)
+        self.ledger = Ledger(
+            self.engine,
+            Router(self.registry, self.sender, self.ids.next),
+            items_max=settings.commit_items_max,
+            waiting_max=settings.inbound_waiting_max,
+            timeout_s=settings.commit_timeout_s,
+            on_commit=metrics.count_commit,
+        )
+        self.ingest = Ingest(self.registry, self.ledger, self.engine, self.clock, settings, self.ids.next)
+        self.ledger.start()
+        self._closing.push_async_callback(self.ledger.close)
+        self.sender.start(self.ledger)
+        self._closing.push_async_callback(self.sender.close)

@@ -1,0 +1,175 @@
+"""The sources and endpoints as ingest and delivery need them: opened, compiled, in memory, and never stale.
+
+Every change of a source or endpoint raises its environment's `config_version` in the same transaction. The ledger calls
+`refresh` in each commit, so that an event is matched against the registrations that were in force when it was
+committed, whichever node took them.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from adapters.catalog import Catalog
+from adapters.errors import UnknownProvider
+from adapters.events import MESSAGE_TYPES, OPT_IN_TYPES, canonical_type
+from adapters.expressions import Expression, compile_expression
+from adapters.mapping import Adapter
+from app.retry import DEFAULT_SCHEDULE_S
+from app.settings import Settings
+from app.signer import Signer
+from app.store.roster import Versions, read_roster, read_versions
+from app.vault import Vault
+
+log = structlog.get_logger()
+
+ALL_WORDS = frozenset({"*", "email.*"})
+_ALL_TYPES = frozenset(MESSAGE_TYPES) - OPT_IN_TYPES
+
+
+class Environment(msgspec.Struct, frozen=True):
+    """The public names that every event of an environment carries."""
+
+    env_id: str
+    org_id: str
+
+
+class Source(msgspec.Struct, frozen=True):
+    """A source ready to verify and read requests; `adapter` is None when its mapping has gone."""
+
+    id: int
+    environment_id: int
+    name: str
+    provider: str
+    adapter: Adapter | None
+    secrets: dict[str, list[str]] | None
+    """None where the source was added with "verification": "none"."""
+    options: dict[str, Any]
+
+
+class Endpoint(msgspec.Struct, frozen=True):
+    """An endpoint ready to be matched and sent to."""
+
+    id: int
+    environment_id: int
+    url: str
+    types: frozenset[str]
+    active: bool
+    filter: Expression | None
+    transform: Expression | None
+    headers: dict[str, str]
+    signer: Signer
+    in_flight_max: int
+    rate_limit_per_s: float | None
+    timeout_s: float
+    schedule_s: tuple[float, ...]
+
+
+def subscribed_types(events: str) -> frozenset[str]:
+    """The event types that a subscriber's comma-separated words stand for; unknown words stand for none."""
+    types: set[str] = set()
+    for word in (part.strip().lower() for part in events.split(",")):
+        if word in ALL_WORDS:
+            types |= _ALL_TYPES
+        elif known := canonical_type(word):
+            types.add(known)
+    return frozenset(types)
+
+
+class Registry:
+    """The configuration of all environments at one version."""
+
+    def __init__(self, engine: AsyncEngine, vault: Vault, catalog: Catalog, settings: Settings) -> None:
+        self._engine = engine
+        self._vault = vault
+        self._catalog = catalog
+        self._settings = settings
+        self._versions: Versions = ()
+        self._environments: dict[int, Environment] = {}
+        self._sources: dict[str, Source] = {}
+        self._endpoints: dict[int, Endpoint] = {}
+        self._wanting: dict[tuple[int, str], list[Endpoint]] = {}
+
+    def source(self, name: str) -> Source | None:
+        """The source of that name."""
+        return self._sources.get(name)
+
+    def sources(self) -> Sequence[Source]:
+        """Every source, of all environments."""
+        return list(self._sources.values())
+
+    def endpoint(self, endpoint_id: int) -> Endpoint | None:
+        """The endpoint, unless it was deleted."""
+        return self._endpoints.get(endpoint_id)
+
+    def active_endpoints(self) -> list[Endpoint]:
+        """Every endpoint that may be sent to."""
+        return [endpoint for endpoint in self._endpoints.values() if endpoint.active]
+
+    def environment(self, environment_id: int) -> Environment:
+        """The environment's public names."""
+        return self._environments[environment_id]
+
+    def wanting(self, environment_id: int, event_type: str) -> Sequence[Endpoint]:
+        """The endpoints of the environment that asked for the type, paused ones included; filters not yet applied."""
+        return self._wanting.get((environment_id, event_type), ())
+
+    async def reload(self) -> None:
+        """Reads the configuration anew if it has changed."""
+        async with self._engine.connect() as connection:
+            await self.refresh(connection)
+
+    async def refresh(self, connection: AsyncConnection) -> None:
+        """The same, as the transaction of `connection` sees it."""
+        if await read_versions(connection) != self._versions:
+            await self._load(connection)
+
+    async def _load(self, connection: AsyncConnection) -> None:
+        roster = await read_roster(connection)
+        self._environments = {row.id: Environment(env_id=row.env_id, org_id=row.org_id) for row in roster.environments}
+        self._sources = {row.name: self._open_source(row) for row in roster.sources}
+        self._endpoints = {row.id: self._open_endpoint(row) for row in roster.endpoints}
+        wanting: defaultdict[tuple[int, str], list[Endpoint]] = defaultdict(list)
+        for endpoint in self._endpoints.values():
+            for event_type in endpoint.types:
+                wanting[endpoint.environment_id, event_type].append(endpoint)
+        self._wanting = dict(wanting)
+        self._versions = roster.versions
+
+    def _open_source(self, row: Any) -> Source:
+        return Source(
+            id=row.id,
+            environment_id=row.environment_id,
+            name=row.name,
+            provider=row.provider,
+            adapter=self._adapter(row.name, row.provider),
+            secrets=None if row.verification == "none" else self._vault.open(row.secrets_sealed),
+            options=row.options,
+        )
+
+    def _adapter(self, source: str, provider: str) -> Adapter | None:
+        try:
+            return self._catalog.get(provider)
+        except UnknownProvider:
+            log.exception("source.without_mapping", source=source, provider=provider)
+            return None
+
+    def _open_endpoint(self, row: Any) -> Endpoint:
+        return Endpoint(
+            id=row.id,
+            environment_id=row.environment_id,
+            url=row.url,
+            types=subscribed_types(row.events),
+            active=row.active,
+            filter=compile_expression(row.filter) if row.filter else None,
+            transform=compile_expression(row.transform) if row.transform else None,
+            headers=row.headers,
+            signer=Signer(self._vault.open(row.secrets_sealed), row.signature),
+            in_flight_max=row.max_in_flight or self._settings.endpoint_in_flight_max,
+            rate_limit_per_s=row.rate_limit_per_s,
+            timeout_s=row.timeout_s or self._settings.attempt_timeout_s,
+            schedule_s=tuple(row.retry_schedule_s) if row.retry_schedule_s is not None else DEFAULT_SCHEDULE_S,
+        )

@@ -1,0 +1,67 @@
+"""Which endpoints an event is owed to, and whether the sender takes the delivery at once."""
+
+from collections.abc import Callable, Sequence
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from adapters.errors import ExpressionError
+from app.delivery import Sender
+from app.registry import Endpoint, Registry
+from app.store.arrivals import NewDelivery, NewEvent
+from app.store.tables import HELD, PENDING, SENDING
+
+
+class Router:
+    """Matches new events with the endpoints that asked for them; what is owed to a paused endpoint is held."""
+
+    def __init__(self, registry: Registry, sender: Sender, next_id: Callable[[], int]) -> None:
+        self._registry = registry
+        self._sender = sender
+        self._next_id = next_id
+
+    async def refresh(self, connection: AsyncConnection) -> None:
+        """Brings the registrations up to what the transaction sees."""
+        await self._registry.refresh(connection)
+
+    def owed(self, event: NewEvent) -> list[NewDelivery]:
+        """The deliveries of a new event."""
+        if event.endpoint_id is not None:
+            endpoint = self._registry.endpoint(event.endpoint_id)
+            return [self._delivery(event, endpoint)] if endpoint else []
+        wanting = self._registry.wanting(event.environment_id, event.type)
+        return [self._delivery(event, endpoint) for endpoint in wanting if not _filtered_out(endpoint, event)]
+
+    def committed(self, deliveries: Sequence[NewDelivery]) -> None:
+        """Hands the sender what it took."""
+        self._sender.take_over(deliveries)
+
+    def rolled_back(self, deliveries: Sequence[NewDelivery]) -> None:
+        """Tells the sender that they never were."""
+        self._sender.forget(deliveries)
+
+    def _delivery(self, event: NewEvent, endpoint: Endpoint) -> NewDelivery:
+        delivery = NewDelivery(id=self._next_id(), event=event, endpoint_id=endpoint.id, status=PENDING, due_at=0)
+        delivery.due_at = self._sender.now_ms()
+        if event.endpoint_id is not None:
+            delivery.origin = "test"
+        if not endpoint.active:
+            delivery.status, delivery.error = HELD, "the endpoint is not active"
+        elif self._sender.reserve(endpoint):
+            delivery.status = SENDING
+            delivery.lease_node, delivery.lease_until = self._sender.lease(endpoint)
+        return delivery
+
+
+def _filtered_out(endpoint: Endpoint, event: NewEvent) -> bool:
+    """True when the endpoint's filter says no. A filter that fails says nothing: better one event too many."""
+    if endpoint.filter is None:
+        return False
+    try:
+        return not _is_true(endpoint.filter(event.document()))
+    except ExpressionError:
+        return False
+
+
+def _is_true(value: object) -> bool:
+    """JMESPath's truth: empty strings, lists and objects, false and null are false; every number is true."""
+    return (value == 0 and not isinstance(value, bool)) or bool(value)

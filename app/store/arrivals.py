@@ -1,0 +1,255 @@
+"""What a provider request leaves behind: its receipt, its events and the deliveries they are owed."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.store.engine import insert_new
+from app.store.tables import (
+    ACCEPTED,
+    DUPLICATE,
+    QUARANTINED,
+    REJECTED,
+    DeliveryRow,
+    EventRow,
+    ReceiptRow,
+    table_of,
+)
+
+_receipt, _event, _delivery = table_of(ReceiptRow), table_of(EventRow), table_of(DeliveryRow)
+
+_EVENTS_BETWEEN = sa.select(_event.c.id).where(_event.c.id.between(sa.bindparam("low"), sa.bindparam("high")))
+_RECEIPT_AGAIN = (
+    sa.update(_receipt)
+    .where(_receipt.c.id == sa.bindparam("receipt_id"))
+    .values(status=sa.bindparam("new_status"), reason=sa.bindparam("new_reason"), problems=sa.bindparam("new_problems"))
+)
+REUSED = "the single-use token was accepted before, with another event"
+
+
+class NewEvent(msgspec.Struct):
+    """An event to be stored unless its source has it already; the times are milliseconds since 1970."""
+
+    id: int
+    environment_id: int
+    source_id: int | None
+    receipt_id: int | None
+    type: str
+    recipient: str | None
+    email_id: str | None
+    occurred_at: int
+    dedup_key: bytes
+    body: bytes
+    endpoint_id: int | None = None
+    """The one endpoint it is for; None: all that asked for its type."""
+    _document: Any = None
+
+    def document(self) -> Any:
+        """The body decoded, for filters; decoded once."""
+        if self._document is None:
+            self._document = msgspec.json.decode(self.body)
+        return self._document
+
+
+class NewDelivery(msgspec.Struct):
+    """A delivery to be stored: pending, held, or already in the sender's hands (`sending`, with a lease)."""
+
+    id: int
+    event: NewEvent
+    endpoint_id: int
+    status: str
+    due_at: int
+    origin: str = "event"
+    lease_node: int | None = None
+    lease_until: int | None = None
+    error: str | None = None
+
+
+class NewReceipt(msgspec.Struct):
+    """A provider request to be kept; `headers` and `problems` are JSON."""
+
+    id: int
+    source_id: int
+    method: str
+    url: str
+    headers: bytes
+    body: bytes
+    reason: str | None = None
+    problems: bytes | None = None
+    once_digest: bytes | None = None
+    again: bool = False
+    """True when a stored receipt was read again: it is changed instead of added."""
+
+
+class Arrival(msgspec.Struct):
+    """Everything one request (or one test event, which has no receipt) brings."""
+
+    receipt: NewReceipt | None
+    events: list[NewEvent]
+    rejected: bool = False
+    """True when the request did not verify."""
+
+    # Filled in when it is stored.
+    status: str = ""
+    reason: str | None = None
+    spends_token: bool = False
+    stored: list[NewEvent] = []
+    deliveries: list[NewDelivery] = []
+
+
+class Router(Protocol):
+    """Knows who is owed an event, and whether the sender takes the delivery at once."""
+
+    async def refresh(self, connection: AsyncConnection) -> None:
+        """Makes sure that the registrations are those that the transaction sees."""
+        ...
+
+    def owed(self, event: NewEvent) -> list[NewDelivery]:
+        """The deliveries of a new event."""
+        ...
+
+
+async def store_arrivals(connection: AsyncConnection, arrivals: Sequence[Arrival], router: Router) -> None:
+    """Stores them all and fills in what became of each; may be called again when the transaction failed."""
+    await router.refresh(connection)
+    refused = await _with_used_tokens(connection, arrivals)
+    welcome = [arrival for arrival in arrivals if not arrival.rejected and id(arrival) not in refused]
+    stored = await _store_events(connection, [event for arrival in welcome for event in arrival.events])
+    for arrival in arrivals:
+        arrival.stored = [event for event in arrival.events if event.id in stored]
+        arrival.status, arrival.reason = _verdict(arrival, reused=id(arrival) in refused)
+        arrival.deliveries = [delivery for event in arrival.stored for delivery in router.owed(event)]
+    await _store_receipts(connection, arrivals)
+    await _insert(connection, _delivery, [_delivery_row(d) for arrival in arrivals for d in arrival.deliveries])
+
+
+async def _store_events(connection: AsyncConnection, events: Sequence[NewEvent]) -> set[int]:
+    """The ids of those that were new."""
+    if not events:
+        return set()
+    ids = [event.id for event in events]
+    inserted = await connection.execute(
+        insert_new(connection.engine, _event, ("source_id", "dedup_key")), [_event_row(event) for event in events]
+    )
+    if inserted.rowcount == len(events):
+        return set(ids)
+    present = await connection.execute(_EVENTS_BETWEEN, {"low": min(ids), "high": max(ids)})
+    return set(present.scalars())
+
+
+def _verdict(arrival: Arrival, *, reused: bool) -> tuple[str, str | None]:
+    """The status and reason that the receipt is kept with."""
+    receipt = arrival.receipt
+    if receipt is None:
+        return ACCEPTED, None
+    if arrival.rejected or reused:
+        return REJECTED, REUSED if reused else receipt.reason
+    if receipt.problems:
+        return QUARANTINED, receipt.reason
+    known = bool(arrival.events) and not arrival.stored
+    return DUPLICATE if known and not receipt.again else ACCEPTED, receipt.reason
+
+
+async def _with_used_tokens(connection: AsyncConnection, arrivals: Sequence[Arrival]) -> set[int]:
+    """Those (by identity) whose token was accepted before, with other events: it may come again only with its own.
+
+    A provider that repeats a request repeats the token, and such a request is a duplicate; a token under a new event is
+    a forgery, because these signatures do not cover the body.
+    """
+    refused = set[int]()
+    first_with: dict[tuple[int, bytes], Arrival] = {}
+    for arrival in arrivals:
+        receipt = arrival.receipt
+        if arrival.rejected or receipt is None or receipt.once_digest is None or receipt.again:
+            continue
+        token = (receipt.source_id, receipt.once_digest)
+        first = first_with.setdefault(token, arrival)
+        arrival.spends_token = first is arrival and not await _token_is_known(connection, token)
+        if arrival.spends_token:
+            continue
+        beside = {event.dedup_key for event in first.events} if first.spends_token else set[bytes]()
+        if not await _all_are_known(connection, receipt.source_id, arrival.events, beside):
+            refused.add(id(arrival))
+    return refused
+
+
+async def _token_is_known(connection: AsyncConnection, token: tuple[int, bytes]) -> bool:
+    query = sa.select(_receipt.c.id).where(_receipt.c.source_id == token[0], _receipt.c.once_digest == token[1])
+    return (await connection.execute(query)).first() is not None
+
+
+async def _all_are_known(
+    connection: AsyncConnection, source_id: int, events: Iterable[NewEvent], known: set[bytes]
+) -> bool:
+    keys = {event.dedup_key for event in events} - known
+    query = sa.select(sa.func.count()).where(_event.c.source_id == source_id, _event.c.dedup_key.in_(keys))
+    return not keys or (await connection.execute(query)).scalar_one() == len(keys)
+
+
+async def _store_receipts(connection: AsyncConnection, arrivals: Sequence[Arrival]) -> None:
+    kept = [(arrival.receipt, arrival) for arrival in arrivals if arrival.receipt is not None]
+    await _insert(connection, _receipt, [_receipt_row(*pair) for pair in kept if not pair[0].again])
+    if again := [_receipt_change(*pair) for pair in kept if pair[0].again]:
+        await connection.execute(_RECEIPT_AGAIN, again)
+
+
+def _receipt_change(receipt: NewReceipt, arrival: Arrival) -> dict[str, Any]:
+    return {
+        "receipt_id": receipt.id,
+        "new_status": arrival.status,
+        "new_reason": arrival.reason,
+        "new_problems": receipt.problems,
+    }
+
+
+async def _insert(connection: AsyncConnection, table: sa.Table, rows: Sequence[dict[str, Any]]) -> None:
+    if rows:
+        await connection.execute(sa.insert(table), rows)
+
+
+def _event_row(event: NewEvent) -> dict[str, Any]:
+    return {
+        "id": event.id,
+        "environment_id": event.environment_id,
+        "source_id": event.source_id,
+        "receipt_id": event.receipt_id,
+        "type": event.type,
+        "recipient": event.recipient,
+        "email_id": event.email_id,
+        "occurred_at": event.occurred_at,
+        "dedup_key": event.dedup_key,
+        "body": event.body,
+    }
+
+
+def _receipt_row(receipt: NewReceipt, arrival: Arrival) -> dict[str, Any]:
+    return {
+        "id": receipt.id,
+        "source_id": receipt.source_id,
+        "status": arrival.status,
+        "reason": arrival.reason,
+        "problems": receipt.problems,
+        "method": receipt.method,
+        "url": receipt.url,
+        "headers": receipt.headers,
+        "body": receipt.body,
+        "once_digest": receipt.once_digest if arrival.spends_token else None,
+    }
+
+
+def _delivery_row(delivery: NewDelivery) -> dict[str, Any]:
+    return {
+        "id": delivery.id,
+        "event_id": delivery.event.id,
+        "endpoint_id": delivery.endpoint_id,
+        "origin": delivery.origin,
+        "status": delivery.status,
+        "attempts": 0,
+        "due_at": delivery.due_at,
+        "lease_node": delivery.lease_node,
+        "lease_until": delivery.lease_until,
+        "error": delivery.error,
+    }

@@ -1,0 +1,241 @@
+"""Deliveries in a node's hands: claimed by lease, settled with the record of the attempt, taken back when it dies."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from app.store.engine import skip_locked
+from app.store.tables import (
+    HELD,
+    PENDING,
+    SENDING,
+    AttemptRow,
+    DeliveryRow,
+    EndpointRow,
+    EnvironmentRow,
+    EventRow,
+    check_change,
+    table_of,
+)
+
+_delivery, _event, _attempt = table_of(DeliveryRow), table_of(EventRow), table_of(AttemptRow)
+_endpoint, _environment = table_of(EndpointRow), table_of(EnvironmentRow)
+
+HOLD_ROWS_MAX = 1_000
+LAPSED_ROWS_MAX = 1_000
+
+
+def _earliest(moment: sa.ColumnElement[Any]) -> sa.ColumnElement[int | None]:
+    """Milliseconds as they are stored, None where there is no row."""
+    return sa.type_coerce(moment, sa.BigInteger)
+
+
+_EARLIEST_DUE = (
+    sa.select(sa.func.min(_delivery.c.due_at))
+    .where(_delivery.c.endpoint_id == _endpoint.c.id, _delivery.c.status == PENDING)
+    .scalar_subquery()
+)
+_FIRST_DUE = sa.select(_endpoint.c.id, _earliest(_EARLIEST_DUE)).where(_endpoint.c.deleted_at.is_(None))
+_FIRST_LEASE_END = sa.select(_earliest(sa.func.min(_delivery.c.lease_until))).where(_delivery.c.status == SENDING)
+_CLAIM = (
+    sa.update(_delivery)
+    .where(_delivery.c.id.in_(sa.bindparam("ids", expanding=True)), _delivery.c.status == PENDING)
+    .values(status=SENDING, lease_node=sa.bindparam("node"), lease_until=sa.bindparam("until"))
+)
+_CLAIMED = (
+    sa.select(_delivery.c.id, _delivery.c.attempts, _event.c.id, _event.c.type, _event.c.body)
+    .join(_event, _event.c.id == _delivery.c.event_id)
+    .where(_delivery.c.id.in_(sa.bindparam("ids", expanding=True)))
+    .order_by(_delivery.c.due_at, _delivery.c.id)
+)
+_SETTLE = (
+    sa.update(_delivery)
+    .where(
+        _delivery.c.id == sa.bindparam("delivery_id"),
+        _delivery.c.status == SENDING,
+        _delivery.c.lease_node == sa.bindparam("node"),
+    )
+    .values(
+        status=sa.bindparam("new_status"),
+        attempts=_delivery.c.attempts + sa.bindparam("made"),
+        due_at=sa.bindparam("new_due_at"),
+        finished_at=sa.bindparam("new_finished_at"),
+        status_code=sa.bindparam("new_status_code"),
+        error=sa.bindparam("new_error"),
+        lease_node=None,
+        lease_until=None,
+    )
+)
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """A wish for up to `limit` deliveries of one endpoint, due by `now`; times are milliseconds since 1970."""
+
+    endpoint_id: int
+    limit: int
+    node: int
+    now: int
+    lease_until: int
+
+
+class Claimed(msgspec.Struct, frozen=True):
+    """A delivery in this node's hands until its lease ends."""
+
+    delivery_id: int
+    attempts: int
+    event_id: int
+    event_type: str
+    body: bytes
+
+
+class AttemptRecord(msgspec.Struct, frozen=True):
+    """One try as it went; headers and timing are JSON, `request_body` None where it was the event's body."""
+
+    id: int
+    number: int
+    status_code: int | None
+    error_kind: str | None
+    error: str | None
+    duration_ms: int
+    timing: bytes
+    request_headers: bytes
+    request_body: bytes | None
+    response_headers: bytes
+    response_body: bytes
+    response_truncated: bool
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What became of a claimed delivery: its new status, and the attempt if one was made."""
+
+    delivery_id: int
+    node: int
+    status: str
+    due_at: int
+    finished_at: int | None = None
+    error: str | None = None
+    attempt: AttemptRecord | None = None
+    disable_endpoint: int | None = None
+    """The endpoint that said it is gone."""
+
+
+class Work(msgspec.Struct, frozen=True):
+    """What there is to do; times are milliseconds since 1970."""
+
+    first_due: dict[int, int]
+    """Of every endpoint with pending deliveries, when the first of them is due."""
+    first_lease_end: int | None
+    """When the first lease of any node ends."""
+
+
+async def find_work(engine: AsyncEngine) -> Work:
+    """One look at the indexes; its cost grows with the endpoints, not with the backlog."""
+    async with engine.connect() as connection:
+        rows = await connection.execute(_FIRST_DUE)
+        first_due = {endpoint_id: due_at for endpoint_id, due_at in rows.tuples() if due_at is not None}
+        return Work(first_due, (await connection.execute(_FIRST_LEASE_END)).scalar())
+
+
+async def claim_due(connection: AsyncConnection, claim: Claim) -> list[Claimed]:
+    """Takes them in the order they are due; each is this node's alone until the lease ends."""
+    due = (
+        sa.select(_delivery.c.id)
+        .where(
+            _delivery.c.endpoint_id == claim.endpoint_id,
+            _delivery.c.status == PENDING,
+            _delivery.c.due_at <= sa.bindparam("now"),
+        )
+        .order_by(_delivery.c.due_at)
+        .limit(sa.bindparam("limit"))
+    )
+    found = await connection.execute(skip_locked(connection.engine, due), {"now": claim.now, "limit": claim.limit})
+    ids = found.scalars().all()
+    if not ids:
+        return []
+    await connection.execute(_CLAIM, {"ids": ids, "node": claim.node, "until": claim.lease_until})
+    return [Claimed(*row) for row in await connection.execute(_CLAIMED, {"ids": ids})]
+
+
+async def record_outcomes(connection: AsyncConnection, outcomes: Sequence[Outcome]) -> None:
+    """Adds the attempts and settles the deliveries that are still this node's; a lost lease leaves the status alone."""
+    check_change(SENDING, {outcome.status for outcome in outcomes})
+    attempts = [_attempt_row(outcome) for outcome in outcomes if outcome.attempt is not None]
+    if attempts:
+        await connection.execute(sa.insert(_attempt), attempts)
+    await connection.execute(_SETTLE, [_settlement(outcome) for outcome in outcomes])
+    for outcome in outcomes:
+        if outcome.disable_endpoint is not None:
+            await _disable(connection, outcome.disable_endpoint, outcome.error or "")
+
+
+async def _disable(connection: AsyncConnection, endpoint_id: int, reason: str) -> None:
+    disabled = await connection.execute(
+        sa.update(_endpoint)
+        .where(_endpoint.c.id == endpoint_id, _endpoint.c.active)
+        .values(active=False, disabled_reason=reason)
+        .returning(_endpoint.c.environment_id)
+    )
+    environment_id = disabled.scalar_one_or_none()
+    if environment_id is not None:
+        await connection.execute(
+            sa.update(_environment)
+            .where(_environment.c.id == environment_id)
+            .values(config_version=_environment.c.config_version + 1)
+        )
+
+
+async def hold_pending(connection: AsyncConnection, endpoint_id: int) -> int:
+    """Holds pending deliveries of an endpoint that is not active, a thousand at a time; how many it held."""
+    some = (
+        sa.select(_delivery.c.id)
+        .where(_delivery.c.endpoint_id == endpoint_id, _delivery.c.status == PENDING)
+        .limit(HOLD_ROWS_MAX)
+    )
+    held = await connection.execute(sa.update(_delivery).where(_delivery.c.id.in_(some)).values(status=HELD))
+    return held.rowcount
+
+
+async def return_lapsed(connection: AsyncConnection, now: int) -> int:
+    """Makes deliveries pending again whose lease ended before `now`; how many there were."""
+    lapsed = (
+        sa.select(_delivery.c.id)
+        .where(_delivery.c.status == SENDING, _delivery.c.lease_until < sa.bindparam("now"))
+        .limit(LAPSED_ROWS_MAX)
+    )
+    ids = (await connection.execute(skip_locked(connection.engine, lapsed), {"now": now})).scalars().all()
+    return await _return(connection, _delivery.c.id.in_(ids)) if ids else 0
+
+
+async def return_all_of(connection: AsyncConnection, node: int | None) -> int:
+    """Makes pending again what `node` had claimed; None: what any had, for a caller who is the only one alive."""
+    return await _return(connection, sa.true() if node is None else _delivery.c.lease_node == node)
+
+
+async def _return(connection: AsyncConnection, which: sa.ColumnElement[bool]) -> int:
+    returned = await connection.execute(
+        sa.update(_delivery)
+        .where(_delivery.c.status == SENDING, which)
+        .values(status=PENDING, lease_node=None, lease_until=None)
+    )
+    return returned.rowcount
+
+
+def _attempt_row(outcome: Outcome) -> dict[str, Any]:
+    return {"delivery_id": outcome.delivery_id, **msgspec.structs.asdict(outcome.attempt)} if outcome.attempt else {}
+
+
+def _settlement(outcome: Outcome) -> dict[str, Any]:
+    attempt = outcome.attempt
+    return {
+        "delivery_id": outcome.delivery_id,
+        "node": outcome.node,
+        "new_status": outcome.status,
+        "made": 1 if attempt else 0,
+        "new_due_at": outcome.due_at,
+        "new_finished_at": outcome.finished_at,
+        "new_status_code": attempt.status_code if attempt else None,
+        "new_error": outcome.error,
+    }

@@ -1,0 +1,46 @@
+"""All sources and endpoints at once, for those who keep them in memory, and the versions that tell if it is stale."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.store.tables import EndpointRow, EnvironmentRow, OrganizationRow, SourceRow, table_of
+
+_environment, _organization = table_of(EnvironmentRow), table_of(OrganizationRow)
+_source, _endpoint = table_of(SourceRow), table_of(EndpointRow)
+
+_VERSIONS = sa.select(_environment.c.id, _environment.c.config_version).order_by(_environment.c.id)
+_ENVIRONMENTS = sa.select(
+    _environment.c.id, _environment.c.public_id.label("env_id"), _organization.c.public_id.label("org_id")
+).join(_organization, _organization.c.id == _environment.c.organization_id)
+_SOURCES = sa.select(_source).order_by(_source.c.id)
+_ENDPOINTS = sa.select(_endpoint).where(_endpoint.c.deleted_at.is_(None)).order_by(_endpoint.c.id)
+
+Versions = tuple[tuple[int, int], ...]
+"""(environment id, config version) of every environment."""
+
+
+class Roster(NamedTuple):
+    """One consistent look at the configuration: rows of environments, sources and living endpoints."""
+
+    versions: Versions
+    environments: Sequence[Any]
+    sources: Sequence[Any]
+    endpoints: Sequence[Any]
+
+
+async def read_versions(connection: AsyncConnection) -> Versions:
+    """The versions now; cheap enough for every commit."""
+    return tuple((row[0], row[1]) for row in await connection.execute(_VERSIONS))
+
+
+async def read_roster(connection: AsyncConnection) -> Roster:
+    """Everything, within the caller's transaction."""
+    return Roster(
+        versions=await read_versions(connection),
+        environments=(await connection.execute(_ENVIRONMENTS)).all(),
+        sources=(await connection.execute(_SOURCES)).all(),
+        endpoints=(await connection.execute(_ENDPOINTS)).all(),
+    )
