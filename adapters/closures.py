@@ -4,7 +4,7 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-from adapters.functions.scope import Scope, weigh
+from adapters.functions.scope import Json, Scope, weigh
 from adapters.functions.table import Closure
 
 _ORDERINGS: dict[str, Callable[[Any, Any], bool]] = {
@@ -15,7 +15,7 @@ _ORDERINGS: dict[str, Callable[[Any, Any], bool]] = {
 }
 
 
-def is_true(value: Any) -> bool:
+def is_true(value: Json) -> bool:
     """JMESPath's truth: null, false, and empty texts, arrays and objects are false; every number is true."""
     return bool(value) or (value == 0 and value is not False)
 
@@ -28,7 +28,7 @@ def path(names: list[str]) -> Closure:
     if len(names) == 2:
         return _path_of_two(*names)
 
-    def path_of_many(value: Any, _: Scope) -> Any:
+    def path_of_many(value: Json, _: Scope) -> Any:
         for name in names:
             if type(value) is not dict:
                 return None
@@ -39,7 +39,7 @@ def path(names: list[str]) -> Closure:
 
 
 def _path_of_two(first: str, second: str) -> Closure:
-    def path_of_two(value: Any, _: Scope) -> Any:
+    def path_of_two(value: Json, _: Scope) -> Any:
         if type(value) is dict:
             value = value.get(first)
             if type(value) is dict:
@@ -59,7 +59,7 @@ def in_turn(steps: list[Closure]) -> Closure:
         first, second = steps
         return lambda value, scope: second(first(value, scope), scope)
 
-    def all_in_turn(value: Any, scope: Scope) -> Any:
+    def all_in_turn(value: Json, scope: Scope) -> Any:
         for step in steps:
             value = step(value, scope)
         return value
@@ -73,7 +73,7 @@ def first_true(runs: list[Closure]) -> Closure:
     if len(leading) == 1:
         return _either(leading[0], last)
 
-    def first_of_many(value: Any, scope: Scope) -> Any:
+    def first_of_many(value: Json, scope: Scope) -> Any:
         for run in leading:
             found = run(value, scope)
             if found or is_true(found):
@@ -84,7 +84,7 @@ def first_true(runs: list[Closure]) -> Closure:
 
 
 def _either(first: Closure, second: Closure) -> Closure:
-    def either(value: Any, scope: Scope) -> Any:
+    def either(value: Json, scope: Scope) -> Any:
         found = first(value, scope)
         return found if found or is_true(found) else second(value, scope)
 
@@ -95,7 +95,7 @@ def all_true(runs: list[Closure]) -> Closure:
     """`a && b && …`: the first that is not true, else the last."""
     *leading, last = runs
 
-    def first_untrue(value: Any, scope: Scope) -> Any:
+    def first_untrue(value: Json, scope: Scope) -> Any:
         for run in leading:
             found = run(value, scope)
             if not (found or is_true(found)):
@@ -126,7 +126,7 @@ def equality_with(kind: str, run: Closure, literal: Any) -> Closure | None:
     return lambda value, scope: run(value, scope) != literal
 
 
-def _equal(left: Any, right: Any, scope: Scope) -> bool:
+def _equal(left: Json, right: Json, scope: Scope) -> bool:
     """Python's equality, but that 0 and 1 differ from false and true; comparing what is large costs steps."""
     if isinstance(left, bool) or isinstance(right, bool):
         return left is right
@@ -138,7 +138,7 @@ def _equal(left: Any, right: Any, scope: Scope) -> bool:
 def _ordering(compare: Callable[[Any, Any], bool], left: Closure, right: Closure) -> Closure:
     """Numbers are ordered among numbers, and texts among texts; anything else gives null."""
 
-    def ordering(value: Any, scope: Scope) -> bool | None:
+    def ordering(value: Json, scope: Scope) -> bool | None:
         one, other = left(value, scope), right(value, scope)
         if isinstance(one, str):
             if isinstance(other, str):
@@ -150,5 +150,5 @@ def _ordering(compare: Callable[[Any, Any], bool], left: Closure, right: Closure
     return ordering
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: Json) -> bool:
     return type(value) is int or type(value) is float

@@ -8,12 +8,12 @@ The functions, JMESPath's and ours, are in `adapters.functions`, whose docstring
 """
 
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from adapters.closures import all_true, comparison, equality_with, first_true, in_turn, is_true, path
 from adapters.errors import ExpressionError
 from adapters.functions import FUNCTIONS, suggestion
-from adapters.functions.scope import NO_SCOPE, STEPS_MAX, Scope, spend, weigh
+from adapters.functions.scope import NO_SCOPE, STEPS_MAX, Json, Scope, spend, weigh
 from adapters.functions.table import TABLE, Argument, Closure, Function, Reference
 from adapters.grammar import Node, flattened, parse, weight_of
 
@@ -59,7 +59,7 @@ def compile_expression(source: str) -> Expression:
 def _metered(run: Closure) -> Closure:
     """Gives every evaluation its budget of steps; expressions that cannot spend any do without."""
 
-    def metered(value: Any, scope: Scope) -> Any:
+    def metered(value: Json, scope: Scope) -> Any:
         if scope is NO_SCOPE:
             return run(value, Scope())
         scope.steps_left = STEPS_MAX
@@ -71,7 +71,7 @@ def _metered(run: Closure) -> Closure:
 def _weighed(run: Closure) -> Closure:
     """Counts the result too: that of `[@, @] | [@, @] | …` shares its parts in memory, and is huge when written."""
 
-    def weighed(value: Any, scope: Scope) -> Any:
+    def weighed(value: Json, scope: Scope) -> Any:
         result = run(value, scope)
         if type(result) in (list, dict):
             weigh(scope, result)
@@ -143,7 +143,7 @@ def _field(_compiler: _Compiler, node: Node, _depth: int) -> Closure:
 def _index(_compiler: _Compiler, node: Node, _depth: int) -> Closure:
     position: int = node["value"]
 
-    def index(value: Any, _: Scope) -> Any:
+    def index(value: Json, _: Scope) -> Any:
         if type(value) is not list:
             return None
         try:
@@ -165,12 +165,12 @@ def _flatten(compiler: _Compiler, node: Node, depth: int) -> Closure:
     compiler.metered = True
     base = compiler.closure(node["children"][0], depth)
 
-    def flatten(value: Any, scope: Scope) -> Any:
-        items = base(value, scope)
+    def flatten(value: Json, scope: Scope) -> Any:
+        items: Json = base(value, scope)
         if type(items) is not list:
             return None
         flat: list[Any] = []
-        for item in items:
+        for item in cast(list[Json], items):
             if type(item) is list:
                 spend(scope, len(item))
                 flat.extend(item)
@@ -185,8 +185,8 @@ def _projection(compiler: _Compiler, node: Node, depth: int) -> Closure:
     base = compiler.closure(node["children"][0], depth)
     each, weight = compiler.repeated(node["children"][1], depth)
 
-    def projection(value: Any, scope: Scope) -> Any:
-        items = base(value, scope)
+    def projection(value: Json, scope: Scope) -> Any:
+        items: Json = base(value, scope)
         if type(items) is not list:
             return None
         spend(scope, len(items) * weight)
@@ -199,8 +199,8 @@ def _value_projection(compiler: _Compiler, node: Node, depth: int) -> Closure:
     base = compiler.closure(node["children"][0], depth)
     each, weight = compiler.repeated(node["children"][1], depth)
 
-    def value_projection(value: Any, scope: Scope) -> Any:
-        items = base(value, scope)
+    def value_projection(value: Json, scope: Scope) -> Any:
+        items: Json = base(value, scope)
         if type(items) is not dict:
             return None
         spend(scope, len(items) * weight)
@@ -215,13 +215,12 @@ def _filter_projection(compiler: _Compiler, node: Node, depth: int) -> Closure:
     condition, condition_weight = compiler.repeated(node["children"][2], depth)
     weight += condition_weight
 
-    def filter_projection(value: Any, scope: Scope) -> Any:
-        items = base(value, scope)
+    def filter_projection(value: Json, scope: Scope) -> Any:
+        items: Json = base(value, scope)
         if type(items) is not list:
             return None
         spend(scope, len(items) * weight)
-        kept = [item for item in items if is_true(condition(item, scope))]
-        return [found for item in kept if (found := each(item, scope)) is not None]
+        return [found for item in items if is_true(condition(item, scope)) and (found := each(item, scope)) is not None]
 
     return filter_projection
 

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Iterator
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, NoReturn, TypeAlias, cast
 
 from jmespath import exceptions, parser
 
@@ -22,7 +22,7 @@ def parse(source: str) -> Node:
         )
     try:
         with warnings.catch_warnings(action="ignore", category=PendingDeprecationWarning):
-            return _Parser().parse(source).parsed
+            return cast(Node, _Parser().parse(source).parsed)
     except RecursionError:
         raise ExpressionError("nested too deeply", expression=source, position=0) from None
     except ValueError as error:
@@ -43,18 +43,25 @@ def _refuse(source: str, error: ValueError) -> NoReturn:
 
 
 class _Parser(parser.Parser):
-    """Notes where names and literals start, so that an unknown function or a bad pattern can be pointed at."""
+    """Notes where names, literals, `&` and slices start, so that a mistake which the grammar allows can be shown."""
 
     _CACHE: dict[str, Any] = {}  # noqa: RUF012 - jmespath's cache by source; its own must not see our trees
 
     def _token_nud_unquoted_identifier(self, token: Node) -> Node:
-        return super()._token_nud_unquoted_identifier(token) | {"start": token["start"]}
+        return cast(Any, super())._token_nud_unquoted_identifier(token) | {"start": token["start"]}
 
     def _token_nud_literal(self, token: Node) -> Node:
-        return super()._token_nud_literal(token) | {"start": token["start"]}
+        return cast(Any, super())._token_nud_literal(token) | {"start": token["start"]}
+
+    def _token_nud_expref(self, token: Node) -> Node:
+        return cast(Any, super())._token_nud_expref(token) | {"start": token["start"]}
+
+    def _parse_slice_expression(self) -> Node:
+        start = cast(Any, self)._lookahead_token(0)["start"]
+        return cast(Any, super())._parse_slice_expression() | {"start": start}
 
     def _token_led_lparen(self, left: Node) -> Node:
-        return super()._token_led_lparen(left) | {"start": left.get("start")}
+        return cast(Any, super())._token_led_lparen(left) | {"start": left.get("start")}
 
 
 def flattened(node: Node, *kinds: str) -> list[Node]:
@@ -80,4 +87,4 @@ def _nodes(node: Node) -> Iterator[Node]:
     while pending:
         latest = pending.pop()
         yield latest
-        pending.extend(child for child in latest["children"] if isinstance(child, dict))
+        pending.extend(cast(Node, child) for child in latest["children"] if isinstance(child, dict))

@@ -5,7 +5,7 @@ from email.errors import HeaderParseError
 from email.header import decode_header, make_header
 from typing import Any, NamedTuple
 
-from adapters.functions.scope import Scope, spend
+from adapters.functions.scope import Json, Scope, spend
 from adapters.functions.table import function, text_function, to_text, wrong_type
 
 _SAID_BEFORE = r"(?:^|[;:,=(\[<\"'\n]|\b(?:e?smtp|codes?|error|status|reply|replied|response|said|returned|with|got))"
@@ -20,7 +20,7 @@ _STATUS_AFTER_REPLY_CODE = re.compile(rf"(?<!\d)[245][0-5]\d[\s\-]{{1,3}}#?{_STA
 
 
 @function("smtp_code(text)")
-def smtp_code(scope: Scope, x: Any) -> int | None:
+def smtp_code(scope: Scope, x: Json) -> int | None:
     """The first SMTP reply code in a text, as a number; of a number itself."""
     if x is None:
         return None
@@ -57,8 +57,8 @@ def address_name(scope: Scope, text: str) -> str | None:
 
 
 @function("addresses(x)")
-def addresses(scope: Scope, x: Any) -> list[str] | None:
-    """The bare addresses in a text with commas, or in an array of texts or of {email|address}."""
+def addresses(scope: Scope, x: Json) -> list[str] | None:
+    """The bare addresses in a text, or in an array of texts or of {email} or {address}."""
     if x is None:
         return None
     texts = [_address_text(item) for item in (x if type(x) is list else [x])]
@@ -66,28 +66,29 @@ def addresses(scope: Scope, x: Any) -> list[str] | None:
     return [mailbox.address for text in texts for mailbox in _mailboxes(text)]
 
 
-def _address_text(item: Any) -> str:
+def _address_text(item: Json) -> str:
     if type(item) is dict:
         item = item.get("address") or item.get("email")
     return item if type(item) is str else ""
 
 
 @function("header_value(headers, name)")
-def header_value(scope: Scope, headers: Any, name: Any) -> Any:
+def header_value(scope: Scope, headers: Json, name: Any) -> Any:
     """A header of [{name, value}, …], [[name, value], …] or an object, in any case."""
     if headers is None or name is None:
         return None
     wanted = to_text("header_value", name).lower()
-    if type(headers) not in (list, dict):
+    if type(headers) is dict:
+        named = list(headers.items())
+    elif type(headers) is list:
+        named = [_name_and_value(item) for item in headers]
+    else:
         raise wrong_type("header_value", "an array or object", headers)
-    spend(scope, len(headers))
-    for key, value in headers.items() if type(headers) is dict else map(_name_and_value, headers):
-        if type(key) is str and key.lower() == wanted:
-            return value
-    return None
+    spend(scope, len(named))
+    return next((value for key, value in named if type(key) is str and key.lower() == wanted), None)
 
 
-def _name_and_value(item: Any) -> tuple[Any, Any]:
+def _name_and_value(item: Json) -> tuple[Any, Any]:
     if type(item) is dict:
         name = item.get("name", item.get("Name"))
         return name, item.get("value", item.get("Value"))

@@ -4,12 +4,15 @@ Expressions are written by users of the API, so every evaluation has a budget of
 evaluated inside a projection, for each element built, and for every sixteen characters read or written.
 """
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
 from adapters.errors import ExpressionError
 from adapters.request import NativeRequest
+
+Json: TypeAlias = dict[str, Any] | list[Any] | str | float | bool | None
+"""A decoded JSON value; its containers are exactly dict and list."""
 
 STEPS_MAX = 1_000_000
 """Steps of one evaluation: about a tenth of a second, or sixteen million characters."""
@@ -45,7 +48,7 @@ def spend_text(scope: Scope, characters: int) -> None:
 
 def weigh(scope: Scope, value: Any) -> None:
     """Takes one step for every scalar, container and key in `value`, counting what is shared each time it appears."""
-    pending = [value]
+    pending: list[Json] = [value]
     while pending:
         item = pending.pop()
         if type(item) is str:

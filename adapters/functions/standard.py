@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from adapters.functions.scope import Scope, spend, spend_text, weigh
+from adapters.functions.scope import Json, Scope, spend, spend_text, weigh
 from adapters.functions.table import Reference, function, kind_of, wrong_type
 
 
@@ -117,13 +117,13 @@ def not_null(_: Scope, *candidates: Any) -> Any:
 
 
 @function("to_array(x)", metered=False)
-def to_array(_: Scope, subject: Any) -> list[Any]:
+def to_array(_: Scope, subject: Json) -> list[Any]:
     """An array as it is, anything else as the only element of one."""
     return subject if type(subject) is list else [subject]
 
 
 @function("to_string(x)")
-def to_string(scope: Scope, subject: Any) -> str:
+def to_string(scope: Scope, subject: Json) -> str:
     """A text as it is, anything else as JSON."""
     if type(subject) is str:
         return subject
@@ -132,9 +132,9 @@ def to_string(scope: Scope, subject: Any) -> str:
 
 
 @function("to_number(x)", metered=False)
-def to_number(_: Scope, subject: Any) -> float | None:
+def to_number(_: Scope, subject: Json) -> float | None:
     """A number as it is, a text read as one, else null."""
-    if type(subject) in (int, float):
+    if type(subject) is int or type(subject) is float:
         return subject
     if type(subject) is not str:
         return None

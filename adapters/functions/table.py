@@ -11,9 +11,9 @@ import msgspec
 from msgspec import UNSET
 
 from adapters.errors import ExpressionError
-from adapters.functions.scope import Scope, spend_text
+from adapters.functions.scope import Json, Scope, spend_text
 
-Closure: TypeAlias = Callable[[Any, Scope], Any]
+Closure: TypeAlias = Callable[[Json, Scope], Any]
 """A compiled node: the current value and the scope in, the result out."""
 Body: TypeAlias = Callable[..., Any]
 """A function's own code: the scope and the evaluated arguments in, the result out."""
@@ -129,7 +129,7 @@ def _declare_text(signature: str, body: Body) -> Body:
     return body
 
 
-def to_text(name: str, value: Any) -> str:
+def to_text(name: str, value: Json) -> str:
     """The text of a scalar; raises ExpressionError, naming the function, for an array or object."""
     if isinstance(value, str):
         return value
@@ -140,7 +140,7 @@ def to_text(name: str, value: Any) -> str:
     raise wrong_type(name, "text", value)
 
 
-def wrong_type(name: str, wanted: str, value: Any) -> ExpressionError:
+def wrong_type(name: str, wanted: str, value: object) -> ExpressionError:
     """The error of an argument of the wrong kind; it names the kind and never the value."""
     return ExpressionError(f"{name}() wants {wanted}, not {kind_of(value)}")
 
@@ -156,7 +156,7 @@ _KINDS: dict[type, str] = {
 }
 
 
-def kind_of(value: Any) -> str:
+def kind_of(value: object) -> str:
     """JMESPath's name for the type of a JSON value."""
     return _KINDS.get(type(value), "expression")
 
@@ -220,7 +220,7 @@ def _accept(_: Any) -> None:
     """Anything will do."""
 
 
-def _check_elements(name: str, elements: Iterable[str], value: Any) -> None:
+def _check_elements(name: str, elements: Iterable[str], value: Json) -> None:
     """The elements must be of one of the kinds, and all of the same."""
     wanted = " or ".join(f"an array of {kind}s" for kind in elements)
     if type(value) is not list:

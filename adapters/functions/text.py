@@ -14,6 +14,7 @@ from adapters.functions.scope import Scope, spend, spend_text
 from adapters.functions.table import Argument, Closure, special, text_function, to_text
 from adapters.functions.values import literal_text
 
+_re2 = cast(Any, re2)
 _PLACEHOLDER = re.compile(r"\{(\d{1,3})\}")
 
 
@@ -150,11 +151,11 @@ class _Pattern(Protocol):
 
 def _pattern(name: str, argument: Argument) -> _Pattern:
     source = literal_text(argument, name, "pattern")
-    options = re2.Options()
+    options = _re2.Options()
     options.log_errors = False
     try:
-        return cast(_Pattern, re2.compile(source, options))
-    except (re2.error, ValueError) as error:
+        return cast(_Pattern, _re2.compile(source, options))
+    except (_re2.error, ValueError) as error:
         message = error.args[0].decode() if error.args and isinstance(error.args[0], bytes) else str(error)
         raise ExpressionError(f"bad pattern in {name}(): {message}", position=argument.position) from None
 

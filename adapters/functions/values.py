@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET
 
 from adapters.errors import ExpressionError
-from adapters.functions.scope import Scope, spend, weigh
+from adapters.functions.scope import Json, Scope, spend, weigh
 from adapters.functions.table import Argument, Closure, function, special, text_function, to_text, wrong_type
 
 JSON_DEPTH_MAX = 64
@@ -26,7 +26,7 @@ def coalesce(arguments: list[Argument]) -> Closure:
     """The first that is not null, nor an empty text, array or object."""
     runs = [argument.run for argument in arguments]
 
-    def first_filled(value: Any, scope: Scope) -> Any:
+    def first_filled(value: Json, scope: Scope) -> Any:
         for run in runs:
             found = run(value, scope)
             if found or not is_empty(found):
@@ -37,7 +37,7 @@ def coalesce(arguments: list[Argument]) -> Closure:
 
 
 @function("text(x)")
-def text(scope: Scope, x: Any) -> str | None:
+def text(scope: Scope, x: Json) -> str | None:
     """A scalar spelled out, an array or object as JSON."""
     if x is None or type(x) is str:
         return x
@@ -48,9 +48,9 @@ def text(scope: Scope, x: Any) -> str | None:
 
 
 @function("number(x)", metered=False)
-def number(_: Scope, x: Any) -> float | None:
+def number(_: Scope, x: Json) -> float | None:
     """The number that a text spells, whole or not, else null."""
-    if type(x) in (int, float):
+    if type(x) is int or type(x) is float:
         return x
     match = _NUMBER.fullmatch(x) if type(x) is str else None
     if match is None:
@@ -62,7 +62,7 @@ def number(_: Scope, x: Any) -> float | None:
 
 
 @function("int(x)", metered=False)
-def whole(scope: Scope, x: Any) -> int | None:
+def whole(scope: Scope, x: Json) -> int | None:
     """The whole number that a number or text gives, the rest cut off, else null."""
     if type(x) is int:
         return x
@@ -81,18 +81,23 @@ def json_value(scope: Scope, source: str) -> Any:
     return None if _is_deep(value) else value
 
 
-def _is_deep(value: Any) -> bool:
+def _is_deep(value: Json) -> bool:
     level = [value]
     for _ in range(JSON_DEPTH_MAX):
-        containers = [item for item in level if type(item) in (list, dict)]
-        level = [part for item in containers for part in (item.values() if type(item) is dict else item)]
+        level = [part for item in level for part in _parts(item)]
         if not level:
             return False
     return True
 
 
+def _parts(item: Json) -> list[Json]:
+    if type(item) is dict:
+        return list(item.values())
+    return item if type(item) is list else []
+
+
 @function("list(x)", metered=False)
-def as_list(_: Scope, x: Any) -> list[Any]:
+def as_list(_: Scope, x: Json) -> list[Any]:
     """An array as it is, null as an empty one, anything else as the only element."""
     if type(x) is list:
         return x
@@ -100,7 +105,7 @@ def as_list(_: Scope, x: Any) -> list[Any]:
 
 
 @function("csv(text)")
-def csv(scope: Scope, x: Any) -> list[str] | None:
+def csv(scope: Scope, x: Json) -> list[str] | None:
     """The items between commas, trimmed, without empty ones; of an array its texts."""
     if type(x) is list:
         return strings(scope, x)
@@ -112,7 +117,7 @@ def csv(scope: Scope, x: Any) -> list[str] | None:
 
 
 @function("strings(x)")
-def strings(scope: Scope, x: Any) -> list[str] | None:
+def strings(scope: Scope, x: Json) -> list[str] | None:
     """The texts of the scalars in an array; null, arrays and objects are left out."""
     if x is None:
         return None
@@ -122,14 +127,15 @@ def strings(scope: Scope, x: Any) -> list[str] | None:
 
 
 @function("pairs(list, name?, value?)")
-def pairs(scope: Scope, x: Any, name: Any = "name", value: Any = "value") -> dict[str, Any] | None:
+def pairs(scope: Scope, x: Json, name: Any = "name", value: Any = "value") -> dict[str, Any] | None:
     """An object from [{name, value}, …]; an object as it is."""
     if x is None or type(x) is dict:
         return x
     if type(x) is not list:
         raise wrong_type("pairs", "an array of objects", x)
     spend(scope, len(x))
-    named = [item for item in x if type(item) is dict and item.get(name) is not None]
+    items: list[Json] = x
+    named = [item for item in items if type(item) is dict and item.get(name) is not None]
     return {to_text("pairs", item[name]): item.get(value) for item in named}
 
 
@@ -139,8 +145,9 @@ def lookup(arguments: list[Argument]) -> Closure:
     key, table, *rest = [argument.run for argument in arguments]
     default = rest[0] if rest else None
 
-    def found_or_default(value: Any, scope: Scope) -> Any:
-        name, known = key(value, scope), table(value, scope)
+    def found_or_default(value: Json, scope: Scope) -> Any:
+        name = key(value, scope)
+        known: Json = table(value, scope)
         if known is not None and type(known) is not dict:
             raise wrong_type("lookup", "an object", known)
         if name is not None and known and (spelled := to_text("lookup", name)) in known:
@@ -151,7 +158,7 @@ def lookup(arguments: list[Argument]) -> Closure:
 
 
 @function("omit(object, keys)")
-def omit(scope: Scope, x: Any, keys: Any) -> dict[str, Any] | None:
+def omit(scope: Scope, x: Json, keys: Any) -> dict[str, Any] | None:
     """The object without these keys."""
     if x is None:
         return None
@@ -163,7 +170,7 @@ def omit(scope: Scope, x: Any, keys: Any) -> dict[str, Any] | None:
 
 
 @function("has(object, key)", metered=False)
-def has(_: Scope, x: Any, key: Any) -> bool:
+def has(_: Scope, x: Json, key: Json) -> bool:
     """Whether the object has the key, be its value null."""
     return type(x) is dict and type(key) is str and key in x
 
