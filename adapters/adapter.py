@@ -3,11 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from adapters.closures import is_true
 from adapters.decoders import decode
 from adapters.errors import AdapterError, DecodeFailed
 from adapters.expressions import Scope
 from adapters.fields import Read
-from adapters.reader import Quarantined, Reader, Reading, holds
+from adapters.reader import Quarantined, Reader, Reading
 from adapters.request import NativeRequest
 from adapters.samples import Samples, unsigned_request
 from adapters.verification import Verification
@@ -121,7 +122,7 @@ class Adapter:
         if self._recognize is None:
             return False
         try:
-            return holds(self._recognize(body, Scope(request=request, body=body)))
+            return is_true(self._recognize(body, Scope(request=request, body=body)))
         except AdapterError:
             return False
 
@@ -147,7 +148,7 @@ class Adapter:
         scope = Scope(request=request, body=body)
         for reader in self._readers:
             try:
-                fits = reader.when is None or holds(reader.when(body, scope))
+                fits = reader.when is None or is_true(reader.when(body, scope))
             except AdapterError:
                 continue
             if fits:

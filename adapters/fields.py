@@ -26,7 +26,6 @@ Table = Mapping[str, Any]
 
 _PATH = re.compile(r'(?:[A-Za-z_]\w*|"[\w-]+")(?:\.(?:[A-Za-z_]\w*|"[\w-]+"))*', re.ASCII)
 _NAME = re.compile(r'"([\w-]+)"')
-_EMPTY: tuple[Any, ...] = (None, "", [], {})
 _FORMS = ("const", "table", "rest", "merge")
 _KNOWN = {"const": ["const"], "table": ["table", "of"], "rest": ["rest", "of"], "merge": ["merge"]}
 
@@ -77,7 +76,7 @@ def _first_of(readers: list[Read]) -> Read:
     def read(item: Any, scope: Scope) -> Any:
         for reader in readers:
             value = reader(item, scope)
-            if value not in _EMPTY:
+            if value or value is False or value == 0:
                 return value
         return None
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, cast
 
 import msgspec
 
+from adapters.closures import is_true
 from adapters.errors import AdapterError, MapFailed
 from adapters.events import EventData
 from adapters.expressions import Scope
@@ -71,7 +72,7 @@ class Reader(NamedTuple):
     native_type: Read
     recipients: Read | None
     dedup: tuple[Read, ...]
-    """The parts that tell one event from another; empty takes the whole item."""
+    """What tells one event from another; where nothing of it is given, the whole item counts."""
     types: Mapping[str, Sequence[Rule]]
     families: Mapping[str, Sequence[Rule]]
     """Rules by the beginning of a native type."""
@@ -100,7 +101,7 @@ class Reader(NamedTuple):
     def _read_item(self, reading: Reading, index: int, item: Any, scope: Scope, received_ms: int) -> None:
         native: str | None = None
         try:
-            if any(holds(rule.when(item, scope)) for rule in self.ignore):
+            if self.ignore and any(is_true(rule.when(item, scope)) for rule in self.ignore):
                 reading.ignored += 1
                 return
             native = as_text(self.native_type(item, scope))
@@ -108,12 +109,11 @@ class Reader(NamedTuple):
             if rule.type == IGNORED:
                 reading.ignored += 1
                 return
-            reading.events.extend(
-                [
-                    self._event(rule, index, item, each, native or "", received_ms)
-                    for each in self._per_recipient(item, scope)
-                ]
-            )
+            if self.recipients is None:
+                reading.events.append(self._event(rule, index, item, scope, native or "", received_ms))
+                return
+            scopes = self._per_recipient(self.recipients(item, scope), scope)
+            reading.events.extend([self._event(rule, index, item, one, native or "", received_ms) for one in scopes])
         except _ITEM_FAULTS as fault:
             reading.quarantined.append(Quarantined(index, str(fault) or type(fault).__name__, native))
 
@@ -122,7 +122,7 @@ class Reader(NamedTuple):
             raise MapFailed("the item has no type" if isinstance(item, dict) else "the item is not an object")
         rules = self.types.get(native) or self._family(native) or self.unknown
         for rule in rules:
-            if rule.when is None or holds(rule.when(item, scope)):
+            if rule.when is None or is_true(rule.when(item, scope)):
                 return rule
         if rules:
             raise MapFailed(f"none of the rules for the native type '{native}' fits the item")
@@ -131,8 +131,7 @@ class Reader(NamedTuple):
     def _family(self, native: str) -> Sequence[Rule] | None:
         return next((rules for start, rules in self.families.items() if native.startswith(start)), None)
 
-    def _per_recipient(self, item: Any, scope: Scope) -> Iterator[Scope]:
-        recipients = self.recipients(item, scope) if self.recipients else None
+    def _per_recipient(self, recipients: Sequence[Any] | None, scope: Scope) -> Iterator[Scope]:
         if not recipients:
             yield scope
             return
@@ -152,11 +151,6 @@ class Reader(NamedTuple):
         if self.recipients is not None:
             parts.append(scope.recipient)
         return blake2b(_canonical.encode(parts), digest_size=16).digest()
-
-
-def holds(value: Any) -> bool:
-    """Whether a condition is met: JMESPath's truth, for which 0 is true and every empty value false."""
-    return value is True or not (value is None or value is False or value in ("", [], {}))
 
 
 def _elements(found: Any) -> list[Any]:

@@ -7,8 +7,9 @@ import msgspec
 
 from adapters.errors import MapFailed
 from adapters.events import BLOCKS, MESSAGE_TYPES, EventData, Provider
-from adapters.expressions import NO_SCOPE, Scope, compile_expression
+from adapters.expressions import Scope
 from adapters.fields import Read, Table, read_expression, read_value
+from adapters.functions.mail import enhanced_code, smtp_code
 from adapters.mapping_file import Place
 from adapters.shapes import BLOCK_SHAPES, EVENT_SHAPES, Shape, as_text
 from adapters.times import UNITS, ReadTime, time_reader, zone_named
@@ -17,9 +18,6 @@ IGNORED = "ignored"
 """In place of an event type: authentic, but not about a message."""
 
 FIELDS = (*EVENT_SHAPES, "timestamp", *BLOCKS)
-
-_smtp_code = compile_expression("smtp_code(@)")
-_enhanced_code = compile_expression("enhanced_code(@)")
 
 ReadMoment = Callable[[Any, Scope, int], int]
 """The event's time in milliseconds, given the item, its scope and when the request was received."""
@@ -147,33 +145,33 @@ def _read_block(name: str, place: Place, tables: Mapping[str, Table]) -> Read:
                 values[field] = value
         if not values:
             return msgspec.UNSET
-        complete(values)
+        complete(values, scope)
         return struct(**values)
 
     return read
 
 
-def _nothing_to_add(values: dict[str, Any]) -> None:
+def _nothing_to_add(_values: dict[str, Any], _scope: Scope) -> None:
     """Most blocks hold what the mapping says and no more."""
 
 
-def _add_codes(values: dict[str, Any]) -> None:
+def _add_codes(values: dict[str, Any], scope: Scope) -> None:
     """Takes the reply codes from the text of the reply where the provider does not give them apart."""
     reply = values.get("diagnostic")
     if reply is None:
         return
     if "smtp_code" not in values:
-        values["smtp_code"] = _smtp_code(reply, NO_SCOPE)
+        values["smtp_code"] = smtp_code(scope, reply)
     if "enhanced_code" not in values:
-        values["enhanced_code"] = _enhanced_code(reply, NO_SCOPE)
+        values["enhanced_code"] = enhanced_code(scope, reply)
 
 
-def _complete_bounce(values: dict[str, Any]) -> None:
+def _complete_bounce(values: dict[str, Any], scope: Scope) -> None:
     values.setdefault("permanent", values["class_"] in {"hard", "suppressed"})
-    _add_codes(values)
+    _add_codes(values, scope)
 
 
-_completions: dict[str, Callable[[dict[str, Any]], None]] = {
+_completions: dict[str, Callable[[dict[str, Any], Scope], None]] = {
     "delivery": _add_codes,
     "deferral": _add_codes,
     "bounce": _complete_bounce,

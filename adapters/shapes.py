@@ -25,9 +25,11 @@ _FLAGS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no"
 
 def as_text(value: Any) -> str | None:
     """The value as text; None for what is empty. NUL, which no database keeps in a text, is left out."""
+    if value is None:
+        return None
     if isinstance(value, str):
         return (value.replace("\0", "") if "\0" in value else value) or None
-    if value is None or value == [] or value == {}:
+    if value == [] or value == {}:
         return None
     return msgspec.json.encode(value).decode()
 
