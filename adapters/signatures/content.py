@@ -54,12 +54,23 @@ class SignedContent:
     def _text_at(self, where: Place) -> Part:
         if isinstance(where, Header):
             self.headers.append(where)
+            return _header(where)
         return lambda covered: to_bytes(where.read(covered.request, covered.body))
 
 
 def to_bytes(text: str) -> bytes:
     """UTF-8 that never fails: a lone surrogate from a hostile header cannot match, and must not raise either."""
     return text.encode("utf-8", "surrogatepass")
+
+
+def _header(where: Header) -> Part:
+    name = where.name
+
+    def part(covered: Covered) -> bytes:
+        text = covered.request.headers.get(name) or where.read(covered.request, covered.body)
+        return to_bytes(text)
+
+    return part
 
 
 def _literal(text: str) -> Part:

@@ -32,11 +32,6 @@ class SharedSecret(SignedScheme):
             raise declaration.invalid("signed", "must include the secret, else anyone can make the digest")
         declaration.finish()
 
-    def verify(self, request: NativeRequest, body: Any, secrets: Sequence[str], at: float | None) -> str | None:
-        if self._setup is not None and self._setup.applies(request, body):
-            secrets = [*secrets, self._setup.secret]
-        return super().verify(request, body, secrets, at)
-
     def generate(self) -> tuple[str, str]:
         secret = _KEY_FORMS[self._key_form].generate()
         return secret, secret
@@ -46,15 +41,25 @@ class SharedSecret(SignedScheme):
             raise ValueError("it begins or ends with a blank: was it copied as a whole?")
         key_bytes(secret, self._key_form)
 
+    def _secrets(self, request: NativeRequest, body: Any, configured: Sequence[str]) -> Sequence[str]:
+        if self._setup is not None and self._setup.applies(request, body):
+            return [*configured, self._setup.secret]
+        return configured
+
     def _matches(self, secret: str, message: bytes, signatures: list[str]) -> bool:
         expected = self.slot.encoding.encode(self._signature(secret, message)).encode()
-        return any(hmac.compare_digest(expected, to_bytes(signature)) for signature in signatures)
+        for signature in signatures:  # noqa: SIM110  the loop costs a third of any() here, on the hot path
+            if hmac.compare_digest(expected, to_bytes(signature)):
+                return True
+        return False
 
     def _signature(self, secret: str, message: bytes) -> bytes:
-        key = key_bytes(secret, self._key_form)
-        if self._keyed:
-            return hmac.digest(key, message, self._algorithm)
-        return hashlib.new(self._algorithm, message).digest()
+        if not self._keyed:
+            key_bytes(secret, self._key_form)  # refuses an empty secret, with which anyone could make the digest
+            return hashlib.new(self._algorithm, message).digest()
+        mac = _keyed_hmac(secret, self._key_form, self._algorithm).copy()
+        mac.update(message)
+        return mac.digest()
 
 
 class Setup:
@@ -86,6 +91,12 @@ def key_bytes(secret: str, form: str) -> bytes:
     if not key:
         raise ValueError("it is empty")
     return key
+
+
+@lru_cache(maxsize=KEYS_CACHED_MAX)
+def _keyed_hmac(secret: str, form: str, algorithm: str) -> hmac.HMAC:
+    """An HMAC that has taken in the key and no message; a copy of it costs less than the key's two blocks again."""
+    return hmac.new(key_bytes(secret, form), digestmod=algorithm)
 
 
 class _KeyForm:

@@ -35,6 +35,7 @@ class SignedScheme(ABC):
 
     def __init__(self, declaration: Declaration, *, secret_name: str) -> None:
         self.secret_name = declaration.choice("secret", SECRET_NAMES, secret_name)
+        self._no_secret = f"no {self.secret_name} is configured for this source"
         self.slot = SignatureSlot(declaration.section("signature"))
         self.content = SignedContent(declaration, self.slot.fields)
         self._timestamp = _timestamp(declaration, self.slot.fields)
@@ -70,10 +71,14 @@ class SignedScheme(ABC):
     @abstractmethod
     def _signature(self, secret: str, message: bytes) -> bytes: ...
 
+    def _secrets(self, request: NativeRequest, body: Any, configured: Sequence[str]) -> Sequence[str]:  # noqa: ARG002
+        """The secrets that count for this request."""
+        return configured
+
     def _authenticate(self, request: NativeRequest, body: Any, secrets: Sequence[str]) -> None:
         signatures = self.slot.read(request, body)
-        mistake = f"no {self.secret_name} is configured for this source"
-        for secret in secrets:
+        mistake = self._no_secret
+        for secret in self._secrets(request, body, secrets):
             message = self.content.message(Covered(request, body, secret, signatures[0]))
             try:
                 if self._matches(secret, message, signatures):
@@ -163,21 +168,22 @@ class Timestamp:
         tolerance_s = declaration.seconds("tolerance_s") if "tolerance_s" in declaration else None
         self._past_s = declaration.seconds("past_s", tolerance_s)
         self._future_s = declaration.seconds("future_s", tolerance_s)
+        self._unlimited = self._past_s == self._future_s == float("inf")
         declaration.finish()
 
     def check(self, request: NativeRequest, body: Any, at: float) -> None:
         """Raises VerificationFailed when the time is too far away, or no time."""
-        if self._past_s == self._future_s == float("inf"):
+        if self._unlimited:
             return
         text = self._place.read(request, body)
         if not _NUMBER.fullmatch(text):
             raise VerificationFailed("the timestamp is not a number of seconds or milliseconds since 1970")
         age_s = at - float(text) / self._per_second
-        if age_s > self._past_s:
+        if not age_s <= self._past_s:
             raise VerificationFailed(
                 f"timestamp is {age_s:,.0f} s old, {self._past_s:,.0f} s are allowed: is the clock right?"
             )
-        if -age_s > self._future_s:
+        if not -age_s <= self._future_s:
             raise VerificationFailed(
                 f"timestamp is {-age_s:,.0f} s in the future, {self._future_s:,.0f} s are allowed: is the clock right?"
             )
