@@ -1,0 +1,192 @@
+"""An endpoint as the API takes it and shows it (shapes), and what is checked beyond the types."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from adapters.errors import ExpressionError
+from adapters.events import EVENT_TYPES, canonical_type
+from adapters.expressions import compile_expression
+from app.egress import FRAMING_HEADERS
+from app.guard import AddressRefused, Guard
+from app.registry import ALL_WORDS
+from app.signer import check_secret
+from app.store import endpoints
+from app.web.input import closest
+from app.web.problems import FieldError
+
+EVENTS_CHARS_MAX = 2_000
+EXPRESSION_CHARS_MAX = 10_000
+HEADERS_MAX = 20
+HEADER_VALUE_CHARS_MAX = 4_096
+RETRIES_MAX = 20
+RETRY_WAIT_S_MAX = 86_400
+
+Url = Annotated[str, Meta(description="Where events are posted to.", examples=["https://example.com/hook"])]
+Events = Annotated[
+    Annotated[str, Meta(max_length=EVENTS_CHARS_MAX)] | list[str],
+    Meta(description="Event types in short or long form, comma-separated; * is all.", examples=["open,click,bounce"]),
+]
+Secret = Annotated[str, Meta(description="The shared secret that signs.")]
+Description = Annotated[str, Meta(max_length=1_000)]
+Filter = Annotated[
+    Annotated[str, Meta(max_length=EXPRESSION_CHARS_MAX)] | None,
+    Meta(description="JMESPath over the event: deliver when true."),
+]
+Transform = Annotated[
+    Annotated[str, Meta(max_length=EXPRESSION_CHARS_MAX)] | None,
+    Meta(description="JMESPath over the event: yields the body."),
+]
+Headers = Annotated[dict[str, str], Meta(description="Sent along with every delivery.")]
+Signature = Annotated[
+    Literal["hmac", "ed25519"], Meta(description="Standard Webhooks v1 (hmac) or v1a (ed25519, with a key pair).")
+]
+InFlight = Annotated[int, Meta(ge=1, le=256)]
+Rate = Annotated[float, Meta(ge=0.01, le=10_000)]
+Timeout = Annotated[float, Meta(ge=1, le=60)]
+Schedule = Annotated[
+    list[Annotated[float, Meta(ge=1, le=RETRY_WAIT_S_MAX)]],
+    Meta(max_length=RETRIES_MAX, description="The waits between attempts; none means one attempt."),
+]
+
+
+class _Options(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What an endpoint may have beside its URL and events; null means the default."""
+
+    secret: Secret | UnsetType = UNSET
+    description: Description | UnsetType = UNSET
+    filter: Filter | UnsetType = UNSET
+    transform: Transform | UnsetType = UNSET
+    headers: Headers | UnsetType = UNSET
+    signature: Signature | UnsetType = UNSET
+    max_in_flight: InFlight | UnsetType | None = UNSET
+    rate_limit_per_s: Rate | UnsetType | None = UNSET
+    timeout_s: Timeout | UnsetType | None = UNSET
+    retry_schedule_s: Schedule | UnsetType | None = UNSET
+    active: bool | UnsetType = UNSET
+
+
+class EndpointNew(_Options, kw_only=True, forbid_unknown_fields=True):
+    """A registration. A missing secret is generated."""
+
+    url: Url
+    events: Events
+
+
+class EndpointChange(_Options, kw_only=True, forbid_unknown_fields=True):
+    """What may be changed; an absent field stays as it is, null takes a limit or an expression away."""
+
+    url: Url | UnsetType = UNSET
+    events: Events | UnsetType = UNSET
+
+
+EndpointInput = EndpointNew | EndpointChange
+
+
+class Endpoint(endpoints.Endpoint, frozen=True, kw_only=True):
+    """A registration as it is shown; `events` are in the caller's words."""
+
+    public_key: str | None = None
+    """whpk_…, what an ed25519 endpoint verifies with."""
+    secret: str | UnsetType = UNSET
+    """Only in the answer to the call that set or generated it."""
+
+
+class EndpointList(msgspec.Struct):
+    """Every registration of the environment."""
+
+    webhooks: list[Endpoint]
+
+
+Check = Callable[[Any], Iterable[str]]
+
+
+async def check_endpoint(wanted: EndpointInput, guard: Guard) -> list[FieldError]:
+    """Everything wrong with the fields that are there."""
+    errors = [FieldError(field, message) for field, message in _problems(wanted)]
+    if wanted.url is not UNSET:
+        try:
+            await guard.resolve_and_check(wanted.url)
+        except AddressRefused as refused:
+            errors.insert(0, FieldError("url", f"{refused}."))
+    return errors
+
+
+def kept_events(events: str | list[str]) -> str:
+    """The words as they are kept: the caller's, comma-separated, without spaces and doubles (as words or as types)."""
+    words: dict[str, str] = {}
+    for word in _words(events):
+        words.setdefault(canonical_type(word) or word.lower(), word)
+    return ",".join(words.values())
+
+
+def _words(events: str | list[str]) -> list[str]:
+    parts = events.split(",") if isinstance(events, str) else events
+    return [word for part in parts if (word := part.strip())]
+
+
+def _problems(wanted: EndpointInput) -> Iterator[tuple[str, str]]:
+    checks: dict[str, Check] = {
+        "events": _check_events,
+        "secret": _check_secret,
+        "filter": _check_expression,
+        "transform": _check_expression,
+        "headers": _check_headers,
+    }
+    for field, check in checks.items():
+        value = getattr(wanted, field)
+        if value is not UNSET and value is not None:
+            for message in check(value):
+                yield field, message
+    if wanted.signature == "ed25519" and wanted.secret is not UNSET:
+        yield "secret", "an ed25519 endpoint has a generated key pair and no shared secret; leave it out."
+
+
+def _check_events(events: str | list[str]) -> Iterator[str]:
+    words = _words(events)
+    if not words:
+        yield "name at least one event type, or * for all; GET /api/event-types lists them."
+    for word in words:
+        if word.lower() not in ALL_WORDS and canonical_type(word) is None:
+            near = closest(word, _KNOWN_WORDS)
+            yield f'"{word[:100]}" is not an event type{near or "; GET /api/event-types lists them."}'
+
+
+_KNOWN_WORDS = [word for name in EVENT_TYPES for word in (name.removeprefix("email."), name)] + ["bounce", "opened"]
+
+
+def _check_secret(secret: str) -> Iterator[str]:
+    try:
+        check_secret(secret)
+    except ValueError as error:
+        yield str(error)
+
+
+def _check_expression(source: str) -> Iterator[str]:
+    try:
+        compile_expression(source)
+    except ExpressionError as error:
+        yield f"{error}" if error.position is None else f"{error} (at position {error.position})"
+
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
+_VALUE = re.compile(r"[ -~\t]*")
+_OURS = FRAMING_HEADERS | {"accept-encoding", "content-encoding", "content-type", "proxy-connection", "user-agent"}
+_OUR_PREFIXES = ("webhook-", "x-webhook-")
+
+
+def _check_headers(headers: dict[str, str]) -> Iterator[str]:
+    if len(headers) > HEADERS_MAX:
+        yield f"holds {len(headers)} headers; {HEADERS_MAX} are allowed."
+    for name, value in headers.items():
+        if not _TOKEN.fullmatch(name):
+            yield f'"{name[:100]}" is not a header name; use letters, digits and hyphens.'
+        elif name.lower() in _OURS or name.lower().startswith(_OUR_PREFIXES):
+            yield f"{name} is set by the gateway; leave it out."
+        elif len(value) > HEADER_VALUE_CHARS_MAX or not _VALUE.fullmatch(value):
+            yield f"the value of {name} must be printable ASCII of at most {HEADER_VALUE_CHARS_MAX} characters."
+    if len({name.lower() for name in headers}) < len(headers):
+        yield "names a header twice; upper and lower case are the same."

@@ -1,0 +1,189 @@
+"""The subscribers' registrations: `/api/webhooks/manage`."""
+
+from typing import Any
+
+import msgspec
+from litestar import Router, delete, get, patch, post
+from msgspec import UNSET
+
+from app.gateway import Gateway
+from app.signer import generate_key_pair, generate_secret, public_key_of
+from app.store import endpoints
+from app.store.endpoints import NewEndpoint
+from app.store.ids import EVENT, public_id
+from app.web.context import ApiRequest, gateway_of, known_number, principal_of
+from app.web.endpoint_shapes import (
+    Endpoint,
+    EndpointChange,
+    EndpointInput,
+    EndpointList,
+    EndpointNew,
+    check_endpoint,
+    kept_events,
+)
+from app.web.input import read_body
+from app.web.problems import Problem, invalid, not_found
+
+
+class TestSent(msgspec.Struct):
+    """The test event, which is on its way."""
+
+    event_id: str
+
+
+@get("/", operation_id="listEndpoints")
+async def list_endpoints(request: ApiRequest) -> EndpointList:
+    """List the endpoints."""
+    gateway = gateway_of(request)
+    rows = await endpoints.list_endpoints(gateway.engine, principal_of(request).environment_id)
+    return EndpointList([await _shown(request, row) for row in rows])
+
+
+@post("/", operation_id="createEndpoint", opt={"body": EndpointNew})
+async def create_endpoint(request: ApiRequest) -> Endpoint:
+    """Register an endpoint. Its secret, given or generated, is in this answer alone."""
+    gateway, wanted = gateway_of(request), await read_body(request, EndpointNew)
+    await _check(gateway, wanted)
+    secret = _new_secret(wanted, "hmac")
+    made = await endpoints.create_endpoint(
+        gateway.engine,
+        gateway.vault,
+        principal_of(request).environment_id,
+        NewEndpoint(**_given(wanted), secrets=[secret]),
+        gateway.clock.now(),
+    )
+    await gateway.registry.reload()
+    return await _shown(request, made, secret)
+
+
+@get("/{endpoint_id:int}", operation_id="getEndpoint")
+async def get_endpoint(request: ApiRequest, endpoint_id: int) -> Endpoint:
+    """Show one endpoint."""
+    return await _shown(request, await _found(request, endpoint_id))
+
+
+@patch("/{endpoint_id:int}", operation_id="changeEndpoint", opt={"body": EndpointChange})
+async def change_endpoint(request: ApiRequest, endpoint_id: int) -> Endpoint:
+    """Change an endpoint.
+
+    Absent fields stay as they are, null takes an optional one away; a new secret replaces the old one at once.
+    """
+    gateway, wanted = gateway_of(request), await read_body(request, EndpointChange)
+    present = await _found(request, endpoint_id)
+    if wanted.secret is not UNSET and wanted.signature is UNSET and present.signature == "ed25519":
+        wanted.signature = "ed25519"
+    await _check(gateway, wanted)
+    changes = _given(wanted)
+    secret = None
+    if wanted.secret is not UNSET or wanted.signature not in (UNSET, present.signature):
+        secret = _new_secret(wanted, present.signature)
+        changes["secrets"] = [secret]
+    changed = await endpoints.change_endpoint(
+        gateway.engine,
+        gateway.vault,
+        principal_of(request).environment_id,
+        present.id,
+        endpoints.EndpointChange(**changes),
+        gateway.clock.now(),
+    )
+    await gateway.registry.reload()
+    return await _shown(request, _still_there(changed, endpoint_id), secret)
+
+
+@delete("/{endpoint_id:int}", operation_id="deleteEndpoint")
+async def delete_endpoint(request: ApiRequest, endpoint_id: int) -> None:
+    """Take an endpoint away; what it is still owed is cancelled, what it got stays in the log."""
+    gateway = gateway_of(request)
+    number = known_number(endpoint_id, "endpoint")
+    environment_id = principal_of(request).environment_id
+    if not await endpoints.delete_endpoint(gateway.engine, gateway.vault, environment_id, number, gateway.clock.now()):
+        raise not_found("endpoint", endpoint_id)
+    await gateway.registry.reload()
+
+
+@post("/{endpoint_id:int}/enable", operation_id="enableEndpoint", status_code=200)
+async def enable_endpoint(request: ApiRequest, endpoint_id: int) -> Endpoint:
+    """Send to the endpoint again; what was held for it is due now."""
+    gateway = gateway_of(request)
+    number = known_number(endpoint_id, "endpoint")
+    environment_id = principal_of(request).environment_id
+    enabled = await endpoints.enable_endpoint(gateway.engine, environment_id, number, gateway.clock.now())
+    await gateway.registry.reload()
+    return await _shown(request, _still_there(enabled, endpoint_id))
+
+
+@post("/{endpoint_id:int}/test", operation_id="testEndpoint", status_code=202, opt={"fails": [409]})
+async def test_endpoint(request: ApiRequest, endpoint_id: int) -> TestSent:
+    """Send the endpoint a webhook.test event; GET /api/events/{event_id} tells how it went."""
+    gateway = gateway_of(request)
+    present = await _found(request, endpoint_id)
+    if not present.active:
+        raise Problem(409, f"Endpoint {endpoint_id} is not active ({present.disabled_reason}); enable it first.")
+    event = await gateway.ingest.send_test(principal_of(request).environment_id, present.id)
+    return TestSent(public_id(EVENT, event))
+
+
+ENDPOINTS = Router(
+    "/webhooks/manage",
+    route_handlers=[
+        list_endpoints,
+        create_endpoint,
+        get_endpoint,
+        change_endpoint,
+        delete_endpoint,
+        enable_endpoint,
+        test_endpoint,
+    ],
+    tags=["Endpoints"],
+)
+
+
+async def _check(gateway: Gateway, wanted: EndpointInput) -> None:
+    if errors := await check_endpoint(wanted, gateway.guard):
+        raise invalid(errors)
+    if wanted.events is not UNSET:
+        wanted.events = kept_events(wanted.events)
+
+
+def _given(wanted: EndpointInput) -> dict[str, Any]:
+    """The fields that are there, as the store takes them."""
+    given = {name: value for name, value in msgspec.structs.asdict(wanted).items() if value is not UNSET}
+    given.pop("secret", None)
+    return given
+
+
+def _new_secret(wanted: EndpointInput, signature: str) -> str:
+    """The secret that was given, or a new one of the endpoint's kind."""
+    kind = signature if wanted.signature is UNSET else wanted.signature
+    if kind == "ed25519":
+        return generate_key_pair()[0]
+    return generate_secret() if wanted.secret is UNSET else wanted.secret
+
+
+async def _found(request: ApiRequest, endpoint_id: int) -> endpoints.Endpoint:
+    number = known_number(endpoint_id, "endpoint")
+    found = await endpoints.get_endpoint(gateway_of(request).engine, principal_of(request).environment_id, number)
+    return _still_there(found, endpoint_id)
+
+
+def _still_there(found: endpoints.Endpoint | None, endpoint_id: int) -> endpoints.Endpoint:
+    if found is None:
+        raise not_found("endpoint", endpoint_id)
+    return found
+
+
+async def _shown(request: ApiRequest, endpoint: endpoints.Endpoint, secret: str | None = None) -> Endpoint:
+    """The answer; a private key is not shown even when it was just made, because only the gateway signs with it."""
+    public_key = await _public_key(request, endpoint) if endpoint.signature == "ed25519" else None
+    return Endpoint(
+        **msgspec.structs.asdict(endpoint),
+        public_key=public_key,
+        secret=secret if secret and public_key is None else UNSET,
+    )
+
+
+async def _public_key(request: ApiRequest, endpoint: endpoints.Endpoint) -> str | None:
+    gateway = gateway_of(request)
+    environment_id = principal_of(request).environment_id
+    secrets = await endpoints.endpoint_secrets(gateway.engine, gateway.vault, environment_id, endpoint.id)
+    return public_key_of(secrets[0]) if secrets else None

@@ -1,0 +1,43 @@
+"""Whether the gateway lives, whether it can commit, and what it has counted."""
+
+import msgspec
+from litestar import Response, get
+from sqlalchemy.exc import SQLAlchemyError
+
+from app import __version__
+from app.metrics import exposition
+from app.store.ledger import StoreUnavailable
+from app.store.readiness import leave_no_trace
+from app.web.context import gateway_of
+from app.web.problems import AnyRequest, Problem
+
+EXPOSITION_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Health(msgspec.Struct):
+    """The process answers."""
+
+    version: str
+    status: str = "ok"
+
+
+@get("/health", operation_id="health", tags=["Operation"])
+async def health() -> Health:
+    """Tell whether the process lives; asks nobody else."""
+    return Health(__version__)
+
+
+@get("/ready", operation_id="ready", tags=["Operation"], opt={"fails": [503]})
+async def ready(request: AnyRequest) -> Health:
+    """Tell whether a request could be committed now: commits a small transaction the way requests are."""
+    try:
+        await gateway_of(request).ledger.run(leave_no_trace)
+    except (StoreUnavailable, SQLAlchemyError) as error:
+        raise Problem(503, f"The store cannot commit: {error}.") from error
+    return Health(__version__)
+
+
+@get("/metrics", operation_id="metrics", tags=["Operation"], media_type=EXPOSITION_TYPE)
+async def metrics() -> Response[bytes]:
+    """Show what was counted, for Prometheus."""
+    return Response(exposition(), media_type=EXPOSITION_TYPE)

@@ -1,0 +1,142 @@
+"""Every error as RFC 9457 problem details: what is wrong, in which field, and what to change."""
+
+from collections.abc import Iterable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+import structlog
+from litestar import Request, Response
+from litestar.datastructures import State
+from litestar.exceptions import HTTPException
+from msgspec import UNSET, UnsetType
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnection
+
+from app.store.errors import StoreError
+from app.store.ledger import StoreUnavailable
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_S = "1"
+
+log = structlog.get_logger()
+
+
+class FieldError(msgspec.Struct, frozen=True):
+    """One thing wrong with the input. `field` is a path such as "headers.X-Tenant"; "" is the body as a whole."""
+
+    field: str
+    message: str
+
+
+class ProblemDetails(msgspec.Struct, frozen=True):
+    """The body of every error."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[FieldError] | UnsetType = UNSET
+
+
+class Problem(Exception):
+    """An answer that is an error; `detail` is for the caller to read and says what to change."""
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        *,
+        kind: str = "",
+        errors: Iterable[FieldError] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.kind = kind
+        self.errors = list(errors)
+        self.headers = dict(headers or {})
+
+
+def invalid(errors: Iterable[FieldError]) -> Problem:
+    """422: the input was understood and cannot be accepted."""
+    found = list(errors)
+    sentences = [f"{error.field or 'The body'}: {error.message}" for error in found]
+    return Problem(422, " ".join(sentences), kind="invalid-input", errors=found)
+
+
+def not_found(what: str, name: object) -> Problem:
+    """404: no such thing in the environment of the caller's key."""
+    return Problem(404, f"There is no {what} {name}.")
+
+
+def problem_body(problem: Problem) -> bytes:
+    """The JSON of a problem."""
+    return msgspec.json.encode(
+        ProblemDetails(
+            type=f"urn:mailweir:problem:{problem.kind}" if problem.kind else "about:blank",
+            title=HTTPStatus(problem.status).phrase,
+            status=problem.status,
+            detail=problem.detail,
+            errors=problem.errors or UNSET,
+        )
+    )
+
+
+AnyRequest = Request[Any, Any, State]
+
+
+def _answer(problem: Problem) -> Response[bytes]:
+    return Response(
+        problem_body(problem), status_code=problem.status, media_type=MEDIA_TYPE, headers=problem.headers or None
+    )
+
+
+def _answer_problem(_request: AnyRequest, problem: Problem) -> Response[bytes]:
+    return _answer(problem)
+
+
+def _answer_refusal(request: AnyRequest, refusal: HTTPException) -> Response[bytes]:
+    """What the framework refused before a route saw it."""
+    method, path = request.scope["method"], request.scope["path"]
+    headers = refusal.headers or {}
+    match refusal.status_code:
+        case 404:
+            detail = f"There is nothing at {path}; /openapi.json lists what there is."
+        case 405:
+            detail = f"{path} does not take {method}; it takes {headers.get('allow', 'other methods')}."
+        case 413:
+            detail = "The body is larger than an API call may be; MAILWEIR_API_BODY_BYTES_MAX sets the limit."
+        case _:
+            detail = refusal.detail or HTTPStatus(refusal.status_code).description
+    return _answer(Problem(refusal.status_code, detail, headers=headers))
+
+
+def _answer_store_trouble(request: AnyRequest, error: Exception) -> Response[bytes]:
+    log.error("store.unavailable", method=request.scope["method"], path=request.scope["path"], error=str(error))
+    return _answer(
+        Problem(503, "The store cannot be used just now; try again.", headers={"Retry-After": RETRY_AFTER_S})
+    )
+
+
+def _answer_store_refusal(_request: AnyRequest, refusal: StoreError) -> Response[bytes]:
+    return _answer(Problem(refusal.status_hint, str(refusal)))
+
+
+def _answer_fault(request: AnyRequest, fault: Exception) -> Response[bytes]:
+    log.error("request.failed", method=request.scope["method"], path=request.scope["path"], exc_info=fault)
+    return _answer(Problem(500, "Something broke on our side; it has been logged. The request may be tried again."))
+
+
+EXCEPTION_HANDLERS: dict[int | type[Exception], Any] = {
+    Problem: _answer_problem,
+    HTTPException: _answer_refusal,
+    OperationalError: _answer_store_trouble,
+    InterfaceError: _answer_store_trouble,
+    NoConnection: _answer_store_trouble,
+    StoreUnavailable: _answer_store_trouble,
+    StoreError: _answer_store_refusal,
+    Exception: _answer_fault,
+}
+"""For the application: whatever is raised anywhere becomes problem details."""

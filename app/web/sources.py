@@ -1,0 +1,191 @@
+"""The provider accounts that post to us: `/api/sources`."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+import msgspec
+from litestar import Router, delete, get, patch, post
+from msgspec import UNSET, Meta, UnsetType
+
+from adapters.adapter import Adapter
+from adapters.errors import UnknownProvider
+from app.gateway import Gateway
+from app.store import sources
+from app.store.sources import NONE, NewSource, SourceChange
+from app.web.context import ApiRequest, gateway_of, principal_of
+from app.web.inbound import PATH as INBOUND_PATH
+from app.web.inbound import RESERVED_NAMES
+from app.web.input import closest, read_body
+from app.web.problems import FieldError, invalid, not_found
+
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+SECRETS_PER_NAME_MAX = 5
+
+SecretText = Annotated[str, Meta(min_length=1, max_length=10_000)]
+SecretTexts = SecretText | Annotated[list[SecretText], Meta(max_length=SECRETS_PER_NAME_MAX)]
+Verification = Annotated[
+    Literal["required", "none"], Meta(description="none takes requests that prove nothing; only where they cannot.")
+]
+Options = Annotated[dict[str, Any], Meta(description="What is not secret, such as the topic_arns of ses.")]
+
+
+class SourceNew(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """A source to be added."""
+
+    name: Annotated[str, Meta(description="Part of the URL: small letters, digits, - and _.", examples=["prod"])]
+    provider: Annotated[str, Meta(description="One of GET /api/mappings.", examples=["resend"])]
+    secrets: Annotated[dict[str, SecretTexts], Meta(description="A list while a secret rotates.")] = {}
+    options: Options = {}
+    verification: Verification = "required"
+
+
+class SourcePatch(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What may be changed; secrets one by one (null removes one), options as a whole."""
+
+    secrets: dict[str, SecretTexts | None] | UnsetType = UNSET
+    options: Options | UnsetType = UNSET
+    verification: Verification | UnsetType = UNSET
+
+
+class Source(sources.Source, frozen=True, kw_only=True):
+    """A source; of its secrets it is told only which are set."""
+
+    url: str
+    """What the provider is to post to."""
+
+
+class SourceList(msgspec.Struct):
+    """Every source of the environment, by name."""
+
+    data: list[Source]
+
+
+@get("/", operation_id="listSources")
+async def list_sources(request: ApiRequest) -> SourceList:
+    """List the sources."""
+    gateway = gateway_of(request)
+    rows = await sources.list_sources(gateway.engine, gateway.vault, principal_of(request).environment_id)
+    return SourceList([_shown(gateway, row) for row in rows])
+
+
+@post("/", operation_id="createSource", opt={"body": SourceNew, "fails": [409]})
+async def create_source(request: ApiRequest) -> Source:
+    """Add a source. Its provider may post to `url` at once."""
+    gateway, wanted = gateway_of(request), await read_body(request, SourceNew)
+    new = NewSource(
+        name=wanted.name,
+        provider=wanted.provider,
+        secrets=_listed(wanted.secrets),
+        options=wanted.options,
+        verification=wanted.verification,
+    )
+    _check_new(gateway, new)
+    environment_id = principal_of(request).environment_id
+    made = await sources.create_source(gateway.engine, gateway.vault, environment_id, new, gateway.clock.now())
+    await gateway.registry.reload()
+    return _shown(gateway, made)
+
+
+@get("/{name:str}", operation_id="getSource")
+async def get_source(request: ApiRequest, name: str) -> Source:
+    """Show one source."""
+    return _shown(gateway_of(request), await _found(request, name))
+
+
+@patch("/{name:str}", operation_id="changeSource", opt={"body": SourcePatch})
+async def change_source(request: ApiRequest, name: str) -> Source:
+    """Change secrets, options or verification of a source; its name and provider stay."""
+    gateway, wanted = gateway_of(request), await read_body(request, SourcePatch)
+    environment_id = principal_of(request).environment_id
+    present = await _found(request, name)
+    change = SourceChange(
+        secrets=UNSET if wanted.secrets is UNSET else _listed(wanted.secrets),
+        options=wanted.options,
+        verification=wanted.verification,
+    )
+    kept = await sources.source_secrets(gateway.engine, gateway.vault, environment_id, name) or {}
+    _check_change(gateway, present, sources.changed_secrets(kept, change.secrets or {}), change)
+    changed = await sources.change_source(
+        gateway.engine, gateway.vault, environment_id, name, change, gateway.clock.now()
+    )
+    if changed is None:
+        raise not_found("source", name)
+    await gateway.registry.reload()
+    return _shown(gateway, changed)
+
+
+@delete("/{name:str}", operation_id="deleteSource")
+async def delete_source(request: ApiRequest, name: str) -> None:
+    """Take a source away: its requests are answered 404 from now on. What it brought stays in the log."""
+    gateway = gateway_of(request)
+    present = await _found(request, name)
+    environment_id = principal_of(request).environment_id
+    await sources.delete_source(gateway.engine, gateway.vault, environment_id, present.name, gateway.clock.now())
+    await gateway.registry.reload()
+
+
+SOURCES = Router(
+    "/sources",
+    route_handlers=[list_sources, create_source, get_source, change_source, delete_source],
+    tags=["Sources"],
+)
+
+
+async def _found(request: ApiRequest, name: str) -> sources.Source:
+    gateway = gateway_of(request)
+    environment_id = principal_of(request).environment_id
+    found = (
+        await sources.get_source(gateway.engine, gateway.vault, environment_id, name) if NAME.fullmatch(name) else None
+    )
+    if found is None:
+        raise not_found("source", name)
+    return found
+
+
+def _shown(gateway: Gateway, source: sources.Source) -> Source:
+    url = f"{gateway.settings.base_url}{INBOUND_PATH}/{source.name}"
+    return Source(**msgspec.structs.asdict(source), url=url)
+
+
+def _listed(secrets: Mapping[str, Any]) -> dict[str, Any]:
+    """Every secret as a list; None (to be removed) stays None."""
+    return {name: [value] if isinstance(value, str) else value for name, value in secrets.items()}
+
+
+def _check_new(gateway: Gateway, new: NewSource) -> None:
+    errors = list[FieldError]()
+    if not NAME.fullmatch(new.name):
+        message = "a name has 1 to 63 small letters, digits, - and _, and begins with a letter or digit."
+        errors.append(FieldError("name", message))
+    elif new.name in RESERVED_NAMES:
+        errors.append(FieldError("name", f'"{new.name}" is a path of the API; choose another name.'))
+    try:
+        errors += _check_secrets(gateway.catalog.get(new.provider), new.secrets, new.verification)
+    except UnknownProvider:
+        near = closest(new.provider, gateway.catalog.names())
+        message = f'there is no mapping "{new.provider[:100]}"{near or "; GET /api/mappings lists them."}'
+        errors.append(FieldError("provider", message))
+    if errors:
+        raise invalid(errors)
+
+
+def _check_change(
+    gateway: Gateway, present: sources.Source, secrets: Mapping[str, Sequence[str]], change: SourceChange
+) -> None:
+    verification = present.verification if change.verification is UNSET else change.verification
+    try:
+        adapter = gateway.catalog.get(present.provider)
+    except UnknownProvider as unknown:
+        message = f"the mapping {present.provider} is gone; bring it back to MAILWEIR_MAPPINGS_DIR first."
+        raise invalid([FieldError("provider", message)]) from unknown
+    if errors := _check_secrets(adapter, secrets, verification):
+        raise invalid(errors)
+
+
+def _check_secrets(adapter: Adapter, secrets: Mapping[str, Sequence[str]], verification: str) -> list[FieldError]:
+    """What is wrong with the secrets; a source that needs no proof may lack them, but not have wrong ones."""
+    found = adapter.check_secrets(secrets)
+    if verification == NONE:
+        found = [(name, message) for name, message in found if name in secrets]
+    return [FieldError(f"secrets.{name}", message) for name, message in found]
