@@ -27,6 +27,13 @@ _RECEIPT_AGAIN = (
     .where(_receipt.c.id == sa.bindparam("receipt_id"))
     .values(status=sa.bindparam("new_status"), reason=sa.bindparam("new_reason"), problems=sa.bindparam("new_problems"))
 )
+_SPENT_TOKENS = sa.select(_receipt.c.source_id, _receipt.c.once_digest).where(
+    _receipt.c.source_id.in_(sa.bindparam("sources", expanding=True)),
+    _receipt.c.once_digest.in_(sa.bindparam("digests", expanding=True)),
+)
+_COUNT_KNOWN = sa.select(sa.func.count()).where(
+    _event.c.source_id == sa.bindparam("source"), _event.c.dedup_key.in_(sa.bindparam("keys", expanding=True))
+)
 REUSED = "the single-use token was accepted before, with another event"
 
 
@@ -159,34 +166,51 @@ async def _with_used_tokens(connection: AsyncConnection, arrivals: Sequence[Arri
     A provider that repeats a request repeats the token, and such a request is a duplicate; a token under a new event is
     a forgery, because these signatures do not cover the body.
     """
+    tokens = {id(arrival): token for arrival in arrivals if (token := _token(arrival)) is not None}
+    used = await _used_tokens(connection, set(tokens.values()))
     refused = set[int]()
-    first_with: dict[tuple[int, bytes], Arrival] = {}
+    first_with: dict[Token, Arrival] = {}
     for arrival in arrivals:
-        receipt = arrival.receipt
-        if arrival.rejected or receipt is None or receipt.once_digest is None or receipt.again:
+        token = tokens.get(id(arrival))
+        if token is None:
             continue
-        token = (receipt.source_id, receipt.once_digest)
         first = first_with.setdefault(token, arrival)
-        arrival.spends_token = first is arrival and not await _token_is_known(connection, token)
+        arrival.spends_token = first is arrival and token not in used
         if arrival.spends_token:
             continue
         beside = {event.dedup_key for event in first.events} if first.spends_token else set[bytes]()
-        if not await _all_are_known(connection, receipt.source_id, arrival.events, beside):
+        if not await _all_are_known(connection, token[0], arrival.events, beside):
             refused.add(id(arrival))
     return refused
 
 
-async def _token_is_known(connection: AsyncConnection, token: tuple[int, bytes]) -> bool:
-    query = sa.select(_receipt.c.id).where(_receipt.c.source_id == token[0], _receipt.c.once_digest == token[1])
-    return (await connection.execute(query)).first() is not None
+Token = tuple[int, bytes]
+"""The source, and the digest of what it may send once."""
+
+
+def _token(arrival: Arrival) -> Token | None:
+    receipt = arrival.receipt
+    if arrival.rejected or receipt is None or receipt.once_digest is None or receipt.again:
+        return None
+    return receipt.source_id, receipt.once_digest
+
+
+async def _used_tokens(connection: AsyncConnection, tokens: set[Token]) -> set[Token]:
+    """Those of the tokens that a stored receipt spent."""
+    if not tokens:
+        return set()
+    digests = [digest for _, digest in tokens]
+    spent = await connection.execute(_SPENT_TOKENS, {"sources": [*{token[0] for token in tokens}], "digests": digests})
+    return {(source_id, digest) for source_id, digest in spent.tuples()}
 
 
 async def _all_are_known(
     connection: AsyncConnection, source_id: int, events: Iterable[NewEvent], known: set[bytes]
 ) -> bool:
     keys = {event.dedup_key for event in events} - known
-    query = sa.select(sa.func.count()).where(_event.c.source_id == source_id, _event.c.dedup_key.in_(keys))
-    return not keys or (await connection.execute(query)).scalar_one() == len(keys)
+    if not keys:
+        return True
+    return (await connection.execute(_COUNT_KNOWN, {"source": source_id, "keys": [*keys]})).scalar_one() == len(keys)
 
 
 async def _store_receipts(connection: AsyncConnection, arrivals: Sequence[Arrival]) -> None:
