@@ -17,7 +17,7 @@ from adapters.catalog import Catalog
 from adapters.errors import UnknownProvider
 from adapters.events import MESSAGE_TYPES, OPT_IN_TYPES, canonical_type
 from adapters.expressions import Expression, compile_expression
-from adapters.mapping import Adapter
+from adapters.adapter import Adapter
 from app.retry import DEFAULT_SCHEDULE_S
 from app.settings import Settings
 from app.signer import Signer
