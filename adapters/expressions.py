@@ -108,12 +108,17 @@ class _Compiler:
         self.loops -= 1
         return run, weight_of(node)
 
+    def same_again(self) -> None:
+        """Called for what gives the same part to every element of a projection, as a literal or body() does."""
+        self.repeats |= self.loops > 0
+
 
 def _current(_compiler: _Compiler, _node: Node, _depth: int) -> Closure:
     return lambda value, _: value
 
 
-def _literal(_compiler: _Compiler, node: Node, _depth: int) -> Closure:
+def _literal(compiler: _Compiler, node: Node, _depth: int) -> Closure:
+    compiler.same_again()
     literal = node["value"]
     return lambda _, __: literal
 
@@ -212,8 +217,8 @@ def _value_projection(compiler: _Compiler, node: Node, depth: int) -> Closure:
 def _filter_projection(compiler: _Compiler, node: Node, depth: int) -> Closure:
     base = compiler.closure(node["children"][0], depth)
     each, weight = compiler.repeated(node["children"][1], depth)
-    condition, condition_weight = compiler.repeated(node["children"][2], depth)
-    weight += condition_weight
+    condition = compiler.closure(node["children"][2], depth)
+    weight += weight_of(node["children"][2])
 
     def filter_projection(value: Json, scope: Scope) -> Any:
         items: Json = base(value, scope)
@@ -275,7 +280,7 @@ def _function(compiler: _Compiler, node: Node, depth: int) -> Closure:
     if many or len(children) < declared.arguments_min:
         compiler.refuse(f"{declared.signature} wants {declared.wants} arguments, not {len(children)}", node)
     compiler.metered |= declared.metered
-    compiler.repeats |= declared.scoped and compiler.loops > 0
+    compiler.same_again()
     arguments = [_argument(compiler, declared, place, child, depth) for place, child in enumerate(children)]
     try:
         return declared.build(arguments)

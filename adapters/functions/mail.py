@@ -1,10 +1,9 @@
 """Our functions about mail: addresses, reply codes, headers."""
 
 import re
-from email.errors import HeaderParseError
-from email.header import decode_header, make_header
-from typing import Any, NamedTuple
+from typing import Any
 
+from adapters.functions.mailboxes import mailboxes
 from adapters.functions.scope import Json, Scope, spend
 from adapters.functions.table import function, text_function, to_text, wrong_type
 
@@ -46,14 +45,14 @@ def enhanced_code(scope: Scope, text: str) -> str | None:
 def address(scope: Scope, text: str) -> str | None:
     """The bare address of the first mailbox: a@b of `Name <a@b>`."""
     spend(scope, len(text))
-    return next((mailbox.address for mailbox in _mailboxes(text)), None)
+    return next((mailbox.address for mailbox in mailboxes(text)), None)
 
 
 @text_function("address_name(text)")
 def address_name(scope: Scope, text: str) -> str | None:
     """The name of the first mailbox, decoded; null where it has none."""
     spend(scope, len(text))
-    return next((_decoded(mailbox.name) or None for mailbox in _mailboxes(text)), None)
+    return next((mailbox.name or None for mailbox in mailboxes(text)), None)
 
 
 @function("addresses(x)")
@@ -63,7 +62,7 @@ def addresses(scope: Scope, x: Json) -> list[str] | None:
         return None
     texts = [_address_text(item) for item in (x if type(x) is list else [x])]
     spend(scope, sum(len(text) for text in texts) + len(texts))
-    return [mailbox.address for text in texts for mailbox in _mailboxes(text)]
+    return [mailbox.address for text in texts for mailbox in mailboxes(text)]
 
 
 def _address_text(item: Json) -> str:
@@ -95,84 +94,3 @@ def _name_and_value(item: Json) -> tuple[Any, Any]:
     if type(item) is list and len(item) == 2:
         return item[0], item[1]
     return None, None
-
-
-class _Mailbox(NamedTuple):
-    name: str
-    address: str
-
-
-_TOKENS = re.compile(r'"(?:[^"\\]|\\.)*"?|<[^<>]*>?|[^"<(,;:]+|[(,;:]', re.DOTALL)
-
-
-def _mailboxes(text: str) -> list[_Mailbox]:
-    """The mailboxes of an address list; group names are left out, and a word without @ stands for itself."""
-    found: list[_Mailbox | None] = []
-    words: list[str] = []
-    bracketed: str | None = None
-    for part in [*_tokens(text), ","]:
-        if part in {",", ";"}:
-            found.append(_mailbox(words, bracketed))
-            words, bracketed = [], None
-        elif part == ":" and "@" not in "".join(words):
-            words = []
-        elif part.startswith("<"):
-            bracketed = part.strip("<>").strip()
-        else:
-            words.append(part)
-    return [mailbox for mailbox in found if mailbox is not None]
-
-
-def _tokens(text: str) -> list[str]:
-    """Quoted texts, bracketed addresses, separators and what is between, without (comments)."""
-    tokens: list[str] = []
-    position = 0
-    while position < len(text):
-        if text[position] == "(":
-            position = _comment_end(text, position)
-            continue
-        match = _TOKENS.match(text, position)
-        if match is None:
-            break
-        tokens.append(match[0])
-        position = match.end()
-    return tokens
-
-
-def _comment_end(text: str, start: int) -> int:
-    """Where the comment that starts here is closed; they nest. One never closed counts as its bracket alone."""
-    depth = 0
-    for position in range(start, len(text)):
-        if text[position] == "(":
-            depth += 1
-        elif text[position] == ")":
-            depth -= 1
-            if depth == 0:
-                return position + 1
-    return start + 1
-
-
-def _mailbox(words: list[str], bracketed: str | None) -> _Mailbox | None:
-    if bracketed is not None:
-        name = "".join(_unquoted(word) for word in words).strip()
-        return _Mailbox(name, bracketed) if bracketed else None
-    plain = "".join(words).strip()
-    if "@" in plain and not plain.startswith('"'):
-        plain = next(word for word in plain.split() if "@" in word)
-    return _Mailbox("", plain) if plain else None
-
-
-def _unquoted(word: str) -> str:
-    if not word.startswith('"'):
-        return word
-    return re.sub(r"\\(.)", r"\1", word.strip('"'))
-
-
-def _decoded(name: str) -> str:
-    """RFC 2047 encoded words read; a name that breaks the rules stays as it is."""
-    if "=?" not in name:
-        return name
-    try:
-        return str(make_header(decode_header(name)))
-    except (HeaderParseError, LookupError, ValueError):
-        return name

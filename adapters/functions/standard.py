@@ -53,15 +53,17 @@ def contains(scope: Scope, subject: Any, search: Any) -> bool:
     return search in subject
 
 
-@function("starts_with(text, start)", types="string string", metered=False)
-def starts_with(_: Scope, text: str, start: str) -> bool:
+@function("starts_with(text, start)", types="string string")
+def starts_with(scope: Scope, text: str, start: str) -> bool:
     """Whether the text starts so."""
+    spend_text(scope, len(start))
     return text.startswith(start)
 
 
-@function("ends_with(text, end)", types="string string", metered=False)
-def ends_with(_: Scope, text: str, end: str) -> bool:
+@function("ends_with(text, end)", types="string string")
+def ends_with(scope: Scope, text: str, end: str) -> bool:
     """Whether the text ends so."""
+    spend_text(scope, len(end))
     return text.endswith(end)
 
 
@@ -131,13 +133,14 @@ def to_string(scope: Scope, subject: Json) -> str:
     return json.dumps(subject, separators=(",", ":"))
 
 
-@function("to_number(x)", metered=False)
-def to_number(_: Scope, subject: Json) -> float | None:
+@function("to_number(x)")
+def to_number(scope: Scope, subject: Json) -> float | None:
     """A number as it is, a text read as one, else null."""
     if type(subject) is int or type(subject) is float:
         return subject
     if type(subject) is not str:
         return None
+    spend_text(scope, len(subject))
     for read in (int, float):
         try:
             return read(subject)
@@ -155,14 +158,14 @@ def type_name(_: Scope, subject: Any) -> str:
 @function("max(xs)", types="array[number]|array[string]")
 def greatest(scope: Scope, subject: list[Any]) -> Any:
     """The greatest number or text; null of none."""
-    spend(scope, len(subject))
+    weigh(scope, subject)
     return max(subject, default=None)
 
 
 @function("min(xs)", types="array[number]|array[string]")
 def least(scope: Scope, subject: list[Any]) -> Any:
     """The least number or text; null of none."""
-    spend(scope, len(subject))
+    weigh(scope, subject)
     return min(subject, default=None)
 
 
@@ -212,6 +215,8 @@ def _key_of(name: str, scope: Scope, subject: Any, by: Reference) -> Callable[[A
         found = run(item, scope)
         if kind_of(found) not in ("number", "string"):
             raise wrong_type(name, "keys that are numbers or strings", found)
+        if type(found) is str:
+            spend_text(scope, len(found))
         return found
 
     return key

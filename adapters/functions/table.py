@@ -43,8 +43,6 @@ class Function(msgspec.Struct, frozen=True):
     arguments_max: int | None
     metered: bool
     """Whether a call may spend steps."""
-    scoped: bool
-    """Whether it gives a part of the scope, so that inside a projection the same part may be given again and again."""
     references: tuple[int, ...]
     """The places of the arguments that must be `&expression`."""
     build: Callable[[list[Argument]], Closure]
@@ -68,7 +66,7 @@ TABLE: dict[str, Function] = {}
 
 
 def special(
-    signature: str, *, metered: bool = True, scoped: bool = False, references: tuple[int, ...] = ()
+    signature: str, *, metered: bool = True, references: tuple[int, ...] = ()
 ) -> Callable[[Callable[[list[Argument]], Closure]], Callable[[list[Argument]], Closure]]:
     """Declares a function that builds its own call, because it reads literals at compile time or skips arguments."""
     names = [part.strip() for part in signature.partition("(")[2].rstrip(")").split(",") if part.strip()]
@@ -76,7 +74,7 @@ def special(
 
     def declare(build: Callable[[list[Argument]], Closure]) -> Callable[[list[Argument]], Closure]:
         most = None if "…" in names else len(names)
-        declared = Function(signature, (build.__doc__ or "").strip(), needed, most, metered, scoped, references, build)
+        declared = Function(signature, (build.__doc__ or "").strip(), needed, most, metered, references, build)
         TABLE[declared.name] = declared
         return build
 
@@ -88,7 +86,6 @@ def function(
     *,
     types: str = "",
     metered: bool = True,
-    scoped: bool = False,
     references: tuple[int, ...] = (),
 ) -> Callable[[Body], Body]:
     """Declares a function of evaluated arguments; `types` names their kinds, which are checked: "string|array any"."""
@@ -96,7 +93,7 @@ def function(
     def declare(body: Body) -> Body:
         name = signature.partition("(")[0]
         checked = _checking(name, types.split(), body) if types else body
-        special(signature, metered=metered, scoped=scoped, references=references)(_calling(checked, body.__doc__))
+        special(signature, metered=metered, references=references)(_calling(checked, body.__doc__))
         return body
 
     return declare

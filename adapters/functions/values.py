@@ -13,7 +13,8 @@ from adapters.functions.scope import Json, Scope, spend, weigh
 from adapters.functions.table import Argument, Closure, function, special, text_function, to_text, wrong_type
 
 JSON_DEPTH_MAX = 64
-_NUMBER = re.compile(r"\s*([+-]?\d{1,400})(\.\d{1,400})?([eE][+-]?\d{1,3})?\s*", re.ASCII)
+NUMBER_CHARACTERS_MAX = 500
+_NUMBER = re.compile(r"\s*([+-]?\d+)(\.\d+)?([eE][+-]?\d{1,3})?\s*", re.ASCII)
 
 
 def is_empty(value: Any) -> bool:
@@ -52,7 +53,7 @@ def number(_: Scope, x: Json) -> float | None:
     """The number that a text spells, whole or not, else null."""
     if type(x) is int or type(x) is float:
         return x
-    match = _NUMBER.fullmatch(x) if type(x) is str else None
+    match = _NUMBER.fullmatch(x) if type(x) is str and len(x) < NUMBER_CHARACTERS_MAX else None
     if match is None:
         return None
     if match[2] is None and match[3] is None:
@@ -175,35 +176,31 @@ def has(_: Scope, x: Json, key: Json) -> bool:
     return type(x) is dict and type(key) is str and key in x
 
 
-@function("header(name)", metered=False)
-def header(scope: Scope, name: Any) -> str | None:
+@text_function("header(name)")
+def header(scope: Scope, name: str) -> str | None:
     """A header of the request, whatever the case of its name."""
-    if scope.request is None or name is None:
-        return None
-    return scope.request.headers.get(to_text("header", name).lower())
+    return None if scope.request is None else scope.request.headers.get(name.lower())
 
 
-@function("query(name)", metered=False)
-def query(scope: Scope, name: Any) -> str | None:
+@text_function("query(name)")
+def query(scope: Scope, name: str) -> str | None:
     """A query parameter of the request."""
-    if scope.request is None or name is None:
-        return None
-    return scope.request.query.get(to_text("query", name))
+    return None if scope.request is None else scope.request.query.get(name)
 
 
-@function("body()", metered=False, scoped=True)
+@function("body()", metered=False)
 def body(scope: Scope) -> Any:
     """The whole decoded body of the request."""
     return scope.body
 
 
-@function("parent()", metered=False, scoped=True)
+@function("parent()", metered=False)
 def parent(scope: Scope) -> Any:
     """What holds the item that is being mapped."""
     return scope.parent
 
 
-@function("recipient()", metered=False, scoped=True)
+@function("recipient()", metered=False)
 def recipient(scope: Scope) -> Any:
     """The recipient, where one item stands for several."""
     return scope.recipient

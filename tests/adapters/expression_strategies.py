@@ -9,23 +9,10 @@ from adapters.functions.table import TABLE, Function
 NAMES = ("a", "b", "c", '"x-y"')
 LITERALS = ("`0`", "`1`", "`-2.5`", "`true`", "`false`", "`null`", "'a'", "''", "`[]`", "`{}`", '`[1, "a"]`', "`bare`")
 COMPARATORS = ("==", "!=", "<", "<=", ">", ">=")
-NUMERIC = ("abs", "avg", "ceil", "floor", "sum", "to_number")
-GENERAL = (
-    "length",
-    "reverse",
-    "keys",
-    "values",
-    "merge",
-    "not_null",
-    "to_array",
-    "to_string",
-    "type",
-    "max",
-    "min",
-    "sort",
-)
+NUMERIC = ("abs", "avg", "ceil", "floor", "sum", "max", "min", "sort", "to_number")
+GENERAL = ("length", "reverse", "keys", "values", "merge", "not_null", "to_array", "to_string", "type")
 UNARY = NUMERIC + GENERAL
-BINARY = ["contains", "starts_with", "ends_with", "join", "merge", "not_null"]
+BINARY = ["contains", "starts_with", "ends_with", "join", "not_null"]
 BY_KEY = ["sort_by", "max_by", "min_by"]
 
 _texts = st.one_of(st.sampled_from(["a", "b", "", "ab", "12", "<a@b>", "550 5.1.1 no", "a, b"]), st.text(max_size=6))
@@ -79,6 +66,7 @@ def _compound(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
         st.tuples(st.sampled_from(BINARY), inner, inner).map(lambda call: f"{call[0]}({call[1]}, {call[2]})"),
         st.tuples(st.sampled_from(BY_KEY), inner, inner).map(lambda call: f"{call[0]}({call[1]}, &{call[2]})"),
         st.tuples(inner, inner).map(lambda pair: f"map(&{pair[0]}, {pair[1]})"),
+        st.tuples(inner, inner).map(lambda pair: f"merge({{a: {pair[0]}, b: @}}, {{b: {pair[1]}}})"),
     )
 
 
