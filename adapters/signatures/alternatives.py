@@ -30,13 +30,13 @@ class AnyOf:
 
     def sign(self, request: NativeRequest, body: Any, secret: str, at: float) -> NativeRequest:
         """Signed by the first scheme that this request allows."""
-        mistake: Exception = ValueError("no scheme")
+        mistakes: list[str] = []
         for scheme in self._schemes:
             try:
                 return scheme.sign(request, body, secret, at)
-            except (ValueError, VerificationFailed) as error:
-                mistake = error
-        raise mistake
+            except ValueError as error:
+                mistakes.append(str(error))
+        raise ValueError("; or ".join(dict.fromkeys(mistakes)))
 
     def generate(self) -> tuple[str, str]:
         return self._schemes[0].generate()

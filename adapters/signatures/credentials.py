@@ -11,9 +11,9 @@ from adapters.errors import VerificationFailed
 from adapters.request import NativeRequest
 from adapters.signatures.content import to_bytes
 from adapters.signatures.declaration import Declaration
+from adapters.signatures.encodings import strict_base64
 from adapters.signatures.places import Draft, Header, place
 from adapters.signatures.scheme import SECRET_NAMES
-from adapters.signatures.signed import strict_base64
 
 
 class BasicCredentials:

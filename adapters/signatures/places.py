@@ -64,7 +64,9 @@ class Draft:
         media_type = self._request.media_type
         if media_type != "application/x-www-form-urlencoded" and not media_type.startswith("multipart/"):
             return msgspec.json.encode(self.body)
-        self.headers["content-type"] = "application/x-www-form-urlencoded"
+        self.headers["content-type"] = (
+            "application/x-www-form-urlencoded"  # of a multipart form too: files are left out
+        )
         return urlencode(_form_pairs(self.body)).encode()
 
 

@@ -21,7 +21,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from adapters.signatures.declaration import Declaration
-from adapters.signatures.signed import SignedScheme, strict_base64
+from adapters.signatures.encodings import strict_base64
+from adapters.signatures.signed import SignedScheme
 
 KEYS_CACHED_MAX = 256
 RSA_BITS_MIN = 1024

@@ -12,8 +12,9 @@ from adapters.errors import VerificationFailed
 from adapters.request import NativeRequest
 from adapters.signatures.content import to_bytes
 from adapters.signatures.declaration import Declaration
+from adapters.signatures.encodings import strict_base64
 from adapters.signatures.places import BodyPath
-from adapters.signatures.signed import SignedScheme, strict_base64
+from adapters.signatures.signed import SignedScheme
 
 KEYS_CACHED_MAX = 1_024
 _ALGORITHMS = ("sha256", "sha1", "sha512", "md5")
@@ -41,10 +42,10 @@ class SharedSecret(SignedScheme):
             raise ValueError("it begins or ends with a blank: was it copied as a whole?")
         key_bytes(secret, self._key_form)
 
-    def _secrets(self, request: NativeRequest, body: Any, configured: Sequence[str]) -> Sequence[str]:
+    def _authenticate(self, request: NativeRequest, body: Any, secrets: Sequence[str]) -> None:
         if self._setup is not None and self._setup.applies(request, body):
-            return [*configured, self._setup.secret]
-        return configured
+            secrets = [*secrets, self._setup.secret]
+        super()._authenticate(request, body, secrets)
 
     def _matches(self, secret: str, message: bytes, signatures: list[str]) -> bool:
         expected = self.slot.encoding.encode(self._signature(secret, message)).encode()

@@ -3,29 +3,20 @@
 import re
 import secrets as randomness
 from abc import ABC, abstractmethod
-from base64 import b64decode, b64encode, urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 from urllib.parse import quote, unquote
 
 from adapters.errors import VerificationFailed
 from adapters.request import NativeRequest
 from adapters.signatures.content import Covered, SignedContent
 from adapters.signatures.declaration import Declaration
+from adapters.signatures.encodings import ENCODINGS
 from adapters.signatures.places import BodyPath, Draft, Header, HeaderFields, Place, place
 from adapters.signatures.scheme import SECRET_NAMES
 
 SIGNATURES_MAX = 16
 """Signatures in one request: providers send one for each secret that is valid during a rotation."""
-
-
-class Encoding(NamedTuple):
-    """How the bytes of a signature become text."""
-
-    name: str
-    encode: Callable[[bytes], str]
-    decode: Callable[[str], bytes]
-    """Strict: raises ValueError for anything that `encode` cannot have written."""
 
 
 class SignedScheme(ABC):
@@ -71,14 +62,10 @@ class SignedScheme(ABC):
     @abstractmethod
     def _signature(self, secret: str, message: bytes) -> bytes: ...
 
-    def _secrets(self, request: NativeRequest, body: Any, configured: Sequence[str]) -> Sequence[str]:  # noqa: ARG002
-        """The secrets that count for this request."""
-        return configured
-
     def _authenticate(self, request: NativeRequest, body: Any, secrets: Sequence[str]) -> None:
         signatures = self.slot.read(request, body)
         mistake = self._no_secret
-        for secret in self._secrets(request, body, secrets):
+        for secret in secrets:
             message = self.content.message(Covered(request, body, secret, signatures[0]))
             try:
                 if self._matches(secret, message, signatures):
@@ -100,8 +87,10 @@ class SignedScheme(ABC):
         stand_in = randomness.token_hex(16)
         if self.slot.in_body:
             self.slot.write(draft, stand_in)
-        request = draft.request()
-        message = self.content.message(Covered(request, draft.body, secret, stand_in))
+        try:
+            message = self.content.message(Covered(draft.request(), draft.body, secret, stand_in))
+        except VerificationFailed as error:
+            raise ValueError(f"the request cannot be signed: {error}") from error
         self.slot.write(draft, self.slot.encoding.encode(self._signature(secret, message)))
         return draft.request()
 
@@ -110,7 +99,7 @@ class SignatureSlot:
     """Where the signature stands and how it is written there."""
 
     def __init__(self, declaration: Declaration) -> None:
-        self.encoding = _ENCODINGS[declaration.choice("encoding", _ENCODINGS, "base64")]
+        self.encoding = ENCODINGS[declaration.choice("encoding", ENCODINGS, "base64")]
         self._url_decode = declaration.flag("url_decode")
         self.fields: HeaderFields | None = None
         self._field = ""
@@ -126,6 +115,8 @@ class SignatureSlot:
         self._prefix = declaration.text("prefix", "")
         self._separator = declaration.text("separator", "")
         self._lower = declaration.choice("case", ("lower", "any"), "lower") == "any"
+        if self._lower and self.encoding.name != "hex":
+            raise declaration.invalid("case", "has a meaning for hex only")
         declaration.finish()
 
     def read(self, request: NativeRequest, body: Any) -> list[str]:
@@ -194,42 +185,6 @@ class Timestamp:
 
 _UNITS = {"s": 1, "ms": 1000}
 _NUMBER = re.compile(r"[0-9]{1,17}(\.[0-9]{1,9})?")
-
-
-def strict_base64(text: str) -> bytes:
-    """The bytes; ValueError for any character that does not belong, blanks included."""
-    return b64decode(text, validate=True)
-
-
-def _strict_hex(text: str) -> bytes:
-    if " " in text:
-        raise ValueError("blanks")
-    return bytes.fromhex(text)
-
-
-def _base64(raw: bytes) -> str:
-    return b64encode(raw).decode()
-
-
-def _urlsafe_base64(raw: bytes) -> str:
-    return urlsafe_b64encode(raw).decode().rstrip("=")
-
-
-def _strict_urlsafe_base64(text: str) -> bytes:
-    if not _URLSAFE.fullmatch(text):
-        raise ValueError("characters outside the URL-safe alphabet")
-    return urlsafe_b64decode(text + "=" * (-len(text) % 4))
-
-
-_URLSAFE = re.compile(r"[A-Za-z0-9_-]*")
-_ENCODINGS = {
-    encoding.name: encoding
-    for encoding in (
-        Encoding("hex", bytes.hex, _strict_hex),
-        Encoding("base64", _base64, strict_base64),
-        Encoding("urlsafe_base64", _urlsafe_base64, _strict_urlsafe_base64),
-    )
-}
 
 
 def _timestamp(declaration: Declaration, fields: HeaderFields | None) -> Timestamp | None:

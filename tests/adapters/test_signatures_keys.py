@@ -152,6 +152,11 @@ def test_the_word_before_a_bearer_token_is_read_in_any_case() -> None:
         scheme.verify(NativeRequest(headers={"authorization": "Basic tok"}, body=b""), None, ["tok"], None)
 
 
+def test_a_request_without_what_the_provider_signs_cannot_be_signed() -> None:
+    with pytest.raises(ValueError, match="no text or number at email"):
+        SAMPLES["dashamail"].scheme.sign(NativeRequest(headers={}, body=b""), {"message_id": "m-1"}, "secret", AT)
+
+
 def test_a_signature_that_belongs_into_a_body_without_room_cannot_be_made() -> None:
     for body in (None, [], "text", {"signature": "a text"}):
         with pytest.raises(ValueError, match="belongs into"):
@@ -169,6 +174,7 @@ def test_a_signature_that_belongs_into_a_body_without_room_cannot_be_made() -> N
         ("signature", HMAC_BODY | {"signature": {"encoding": "hex"}}),
         ("signature.header", HMAC_BODY | {"signature": {"header": ""}}),
         ("signature.encoding", HMAC_BODY | {"signature": {"header": "x", "encoding": "base32"}}),
+        ("signature.case", HMAC_BODY | {"signature": {"header": "x", "case": "any"}}),
         ("signature.place", HMAC_BODY | {"signature": {"header": "x", "place": "y"}}),
         ("signed", HMAC_BODY | {"signed": []}),
         ("signed", HMAC_BODY | {"signed": "raw_body"}),
