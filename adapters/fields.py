@@ -1,12 +1,15 @@
 """What a mapping may write for the value of a field, compiled to one closure.
 
-subject: data.subject                      an expression
-attribution: {const: any_of}               the same for every event
-timestamp: {time: created_at}              a time; also unit, zone, format, or_received
-bounce: {class: {table: classes, of: type}}   a word looked up in one of the file's tables
-metadata: {rest: [known, keys]}            the native item without the keys named
-metadata: {merge: [headers, tags]}         several objects, or lists of them, as one; later ones win
-recipient: [data.recipient, data.to]       the first of these that is not empty
+| written                                    | gives                                                      |
+|--------------------------------------------|------------------------------------------------------------|
+| `subject: data.subject`                    | what the expression finds in the native item               |
+| `recipient: [data.recipient, data.to]`     | the first of these that is not empty                       |
+| `attribution: {const: any_of}`             | the same for every event                                   |
+| `class: {table: classes, of: type}`        | the word that one of the file's tables has for another     |
+| `metadata: {rest: [known, keys]}`          | the item (or `of: expression`) without the keys named      |
+| `metadata: {object: {order: order_id}}`    | an object of those values that there are                   |
+| `metadata: {merge: [headers, tags]}`       | several objects, or lists of them, as one; later ones win  |
+| `timestamp: {time: at, unit: ms}`          | a time, see `adapters.rules`                               |
 """
 
 import re
@@ -26,8 +29,13 @@ Table = Mapping[str, Any]
 
 _PATH = re.compile(r'(?:[A-Za-z_]\w*|"[\w-]+")(?:\.(?:[A-Za-z_]\w*|"[\w-]+"))*', re.ASCII)
 _NAME = re.compile(r'"([\w-]+)"')
-_FORMS = ("const", "table", "rest", "merge")
-_KNOWN = {"const": ["const"], "table": ["table", "of"], "rest": ["rest", "of"], "merge": ["merge"]}
+_FORMS = {
+    "const": ("const",),
+    "table": ("table", "of"),
+    "rest": ("rest", "of"),
+    "merge": ("merge",),
+    "object": ("object",),
+}
 
 
 def read_value(place: Place, tables: Mapping[str, Table]) -> Read:
@@ -39,7 +47,7 @@ def read_value(place: Place, tables: Mapping[str, Table]) -> Read:
     form = next((form for form in _FORMS if form in place.entries()), None)
     if form is None:
         raise place.invalid(f"an expression is needed here, or a section with one of {', '.join(_FORMS)}")
-    parts = place.section(_KNOWN[form])
+    parts = place.section(_FORMS[form])
     if form == "const":
         constant = parts["const"].value()
         return lambda _item, _scope: constant
@@ -47,6 +55,8 @@ def read_value(place: Place, tables: Mapping[str, Table]) -> Read:
         return _looked_up(parts, tables, place)
     if form == "rest":
         return _rest_of(parts)
+    if form == "object":
+        return _object({name: read_value(value, tables) for name, value in parts["object"].entries().items()})
     return _merged([read_value(item, tables) for item in parts["merge"].items()])
 
 
@@ -105,6 +115,14 @@ def _rest_of(parts: dict[str, Place]) -> Read:
         if not isinstance(source, dict):
             return None
         return {key: value for key, value in cast("dict[str, Any]", source).items() if key not in known}
+
+    return read
+
+
+def _object(readers: Mapping[str, Read]) -> Read:
+    def read(item: Any, scope: Scope) -> Any:
+        found = {name: reader(item, scope) for name, reader in readers.items()}
+        return {name: value for name, value in found.items() if value is not None}
 
     return read
 

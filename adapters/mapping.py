@@ -13,7 +13,7 @@ from adapters.decoders import DECODERS
 from adapters.fields import Read, Table, read_expression, read_tables
 from adapters.mapping_file import Place, parse
 from adapters.reader import Ignore, Reader
-from adapters.rules import FIELDS, Rule, extended, read_rules
+from adapters.rules import Rule, extended, read_rules
 from adapters.samples import MEDIA_TYPES, Samples, native_name
 from adapters.verification import read_verification
 
@@ -155,4 +155,4 @@ def _samples(place: Place | None, readers: Sequence[Reader]) -> Samples:
     )
 
 
-__all__ = ["FIELDS", "load_mapping"]
+__all__ = ["Adapter", "load_mapping"]

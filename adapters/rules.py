@@ -182,7 +182,7 @@ def _read_timestamp(place: Place | None) -> ReadMoment:
     """A time, or a list of them of which the first readable one counts."""
     if place is None:
         return _no_timestamp
-    candidates = tuple(_read_time(item) for item in place.items())
+    candidates = tuple(time for item in place.items() if (time := _read_time(item)))
     or_received = any(_or_received(item) for item in place.items())
 
     def read(item: Any, scope: Scope, received_ms: int) -> int:
@@ -209,12 +209,14 @@ def _or_received(place: Place) -> bool:
     return place.is_section and "or_received" in place.entries() and place.entries()["or_received"].flag()
 
 
-def _read_time(place: Place) -> tuple[Read, ReadTime]:
+def _read_time(place: Place) -> tuple[Read, ReadTime] | None:
     if not place.is_section:
         return read_expression(place), time_reader()
     parts = place.section(("time", "unit", "zone", "format", "or_received"))
     if "time" not in parts:
-        raise place.invalid("a timestamp needs `time`: the expression to read")
+        if "or_received" in parts:
+            return None
+        raise place.invalid("a timestamp needs `time` (the expression to read), or `or_received: true`")
     zone = None
     if "zone" in parts:
         try:
