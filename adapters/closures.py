@@ -1,10 +1,10 @@
-"""The closures that make an expression fast: paths, choices and comparisons, each in the form its parts allow."""
+"""The closures that an expression is made of: paths, projections, choices and comparisons, each in its fastest form."""
 
 import operator
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
-from adapters.functions.scope import Json, Scope, weigh
+from adapters.functions.scope import Json, Scope, spend, weigh
 from adapters.functions.table import Closure
 
 _ORDERINGS: dict[str, Callable[[Any, Any], bool]] = {
@@ -27,6 +27,8 @@ def path(names: list[str]) -> Closure:
         return lambda value, _: value.get(name) if type(value) is dict else None
     if len(names) == 2:
         return _path_of_two(*names)
+    if len(names) == 3:
+        return _path_of_three(*names)
 
     def path_of_many(value: Json, _: Scope) -> Any:
         for name in names:
@@ -49,6 +51,33 @@ def _path_of_two(first: str, second: str) -> Closure:
     return path_of_two
 
 
+def _path_of_three(first: str, second: str, third: str) -> Closure:
+    def path_of_three(value: Json, _: Scope) -> Any:
+        if type(value) is dict:
+            value = value.get(first)
+            if type(value) is dict:
+                value = value.get(second)
+                if type(value) is dict:
+                    return value.get(third)
+        return None
+
+    return path_of_three
+
+
+def index(position: int) -> Closure:
+    """`[0]`: null where there is no such element, and in what is not an array."""
+
+    def element(value: Json, _: Scope) -> Any:
+        if type(value) is not list:
+            return None
+        try:
+            return value[position]
+        except IndexError:
+            return None
+
+    return element
+
+
 def in_turn(steps: list[Closure]) -> Closure:
     """Every step applied to what the one before gave."""
     if not steps:
@@ -65,6 +94,65 @@ def in_turn(steps: list[Closure]) -> Closure:
         return value
 
     return all_in_turn
+
+
+def flatten(base: Closure) -> Closure:
+    """`[]`: arrays within the array are replaced by their elements."""
+
+    def flat(value: Json, scope: Scope) -> list[Json] | None:
+        items: Json = base(value, scope)
+        if type(items) is not list:
+            return None
+        merged: list[Json] = []
+        for item in cast(list[Json], items):
+            if type(item) is list:
+                spend(scope, len(item))
+                merged.extend(item)
+            else:
+                merged.append(item)
+        return merged
+
+    return flat
+
+
+def projection(base: Closure, each: Closure, weight: int) -> Closure:
+    """`[*]`: what `each` gives for every element, without nulls. `weight` is what one application costs."""
+
+    def projected(value: Json, scope: Scope) -> list[Json] | None:
+        items: Json = base(value, scope)
+        if type(items) is not list:
+            return None
+        spend(scope, len(items) * weight)
+        return [found for item in items if (found := each(item, scope)) is not None]
+
+    return projected
+
+
+def value_projection(base: Closure, each: Closure, weight: int) -> Closure:
+    """`.*`: the same for the values of an object."""
+
+    def projected(value: Json, scope: Scope) -> list[Json] | None:
+        items: Json = base(value, scope)
+        if type(items) is not dict:
+            return None
+        spend(scope, len(items) * weight)
+        return [found for item in items.values() if (found := each(item, scope)) is not None]
+
+    return projected
+
+
+def filter_projection(base: Closure, condition: Closure, each: Closure, weight: int) -> Closure:
+    """`[?…]`: the same for the elements of which the condition is true."""
+
+    def projected(value: Json, scope: Scope) -> list[Json] | None:
+        items: Json = base(value, scope)
+        if type(items) is not list:
+            return None
+        spend(scope, len(items) * weight)
+        kept = [item for item in items if is_true(condition(item, scope))]
+        return [found for item in kept if (found := each(item, scope)) is not None]
+
+    return projected
 
 
 def first_true(runs: list[Closure]) -> Closure:

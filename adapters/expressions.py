@@ -8,12 +8,25 @@ The functions, JMESPath's and ours, are in `adapters.functions`, whose docstring
 """
 
 from collections.abc import Callable
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn
 
-from adapters.closures import all_true, comparison, equality_with, first_true, in_turn, is_true, path
+from adapters.closures import (
+    all_true,
+    comparison,
+    equality_with,
+    filter_projection,
+    first_true,
+    flatten,
+    in_turn,
+    index,
+    is_true,
+    path,
+    projection,
+    value_projection,
+)
 from adapters.errors import ExpressionError
 from adapters.functions import FUNCTIONS, suggestion
-from adapters.functions.scope import NO_SCOPE, STEPS_MAX, Json, Scope, spend, weigh
+from adapters.functions.scope import NO_SCOPE, STEPS_MAX, Json, Scope, weigh
 from adapters.functions.table import TABLE, Argument, Closure, Function, Reference
 from adapters.grammar import Node, flattened, parse, weight_of
 
@@ -146,17 +159,7 @@ def _field(_compiler: _Compiler, node: Node, _depth: int) -> Closure:
 
 
 def _index(_compiler: _Compiler, node: Node, _depth: int) -> Closure:
-    position: int = node["value"]
-
-    def index(value: Json, _: Scope) -> Any:
-        if type(value) is not list:
-            return None
-        try:
-            return value[position]
-        except IndexError:
-            return None
-
-    return index
+    return index(node["value"])
 
 
 def _slice(compiler: _Compiler, node: Node, _depth: int) -> Closure:
@@ -168,66 +171,23 @@ def _slice(compiler: _Compiler, node: Node, _depth: int) -> Closure:
 
 def _flatten(compiler: _Compiler, node: Node, depth: int) -> Closure:
     compiler.metered = True
-    base = compiler.closure(node["children"][0], depth)
-
-    def flatten(value: Json, scope: Scope) -> Any:
-        items: Json = base(value, scope)
-        if type(items) is not list:
-            return None
-        flat: list[Any] = []
-        for item in cast(list[Json], items):
-            if type(item) is list:
-                spend(scope, len(item))
-                flat.extend(item)
-            else:
-                flat.append(item)
-        return flat
-
-    return flatten
+    return flatten(compiler.closure(node["children"][0], depth))
 
 
 def _projection(compiler: _Compiler, node: Node, depth: int) -> Closure:
     base = compiler.closure(node["children"][0], depth)
-    each, weight = compiler.repeated(node["children"][1], depth)
-
-    def projection(value: Json, scope: Scope) -> Any:
-        items: Json = base(value, scope)
-        if type(items) is not list:
-            return None
-        spend(scope, len(items) * weight)
-        return [found for item in items if (found := each(item, scope)) is not None]
-
-    return projection
+    return projection(base, *compiler.repeated(node["children"][1], depth))
 
 
 def _value_projection(compiler: _Compiler, node: Node, depth: int) -> Closure:
     base = compiler.closure(node["children"][0], depth)
-    each, weight = compiler.repeated(node["children"][1], depth)
-
-    def value_projection(value: Json, scope: Scope) -> Any:
-        items: Json = base(value, scope)
-        if type(items) is not dict:
-            return None
-        spend(scope, len(items) * weight)
-        return [found for item in items.values() if (found := each(item, scope)) is not None]
-
-    return value_projection
+    return value_projection(base, *compiler.repeated(node["children"][1], depth))
 
 
 def _filter_projection(compiler: _Compiler, node: Node, depth: int) -> Closure:
-    base = compiler.closure(node["children"][0], depth)
+    base, condition = (compiler.closure(node["children"][place], depth) for place in (0, 2))
     each, weight = compiler.repeated(node["children"][1], depth)
-    condition = compiler.closure(node["children"][2], depth)
-    weight += weight_of(node["children"][2])
-
-    def filter_projection(value: Json, scope: Scope) -> Any:
-        items: Json = base(value, scope)
-        if type(items) is not list:
-            return None
-        spend(scope, len(items) * weight)
-        return [found for item in items if is_true(condition(item, scope)) and (found := each(item, scope)) is not None]
-
-    return filter_projection
+    return filter_projection(base, condition, each, weight + weight_of(node["children"][2]))
 
 
 def _multi_select_list(compiler: _Compiler, node: Node, depth: int) -> Closure:

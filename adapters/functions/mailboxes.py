@@ -9,6 +9,7 @@ from email.errors import HeaderParseError
 from email.header import decode_header, make_header
 from typing import NamedTuple
 
+_SPECIAL = re.compile(r"[\s\"<(,;:]")
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _BRACKETED = re.compile(r"<[^<>]*>?")
 _PLAIN = re.compile(r'[^"<(,;:]+')
@@ -23,6 +24,8 @@ class Mailbox(NamedTuple):
 
 def mailboxes(text: str) -> list[Mailbox]:
     """All of them in order. Names of groups are left out, and a word without @ stands for itself."""
+    if not _SPECIAL.search(text):
+        return [Mailbox("", text)] if text else []
     found: list[Mailbox | None] = []
     words: list[str] = []
     bracketed: str | None = None

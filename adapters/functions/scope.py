@@ -49,14 +49,15 @@ def spend_text(scope: Scope, characters: int) -> None:
 def weigh(scope: Scope, value: Any) -> None:
     """Takes one step for every scalar, container and key in `value`, counting what is shared each time it appears."""
     pending: list[Json] = [value]
-    while pending:
+    steps = 0
+    while pending and steps <= scope.steps_left:
         item = pending.pop()
         if type(item) is str:
-            spend_text(scope, len(item))
+            steps += len(item) >> 4
         elif type(item) is list:
-            spend(scope, len(item))
+            steps += len(item)
             pending.extend(item)
         elif type(item) is dict:
-            spend(scope, len(item))
-            pending.extend(item)
+            steps += len(item) + (sum(map(len, item)) >> 4)
             pending.extend(item.values())
+    spend(scope, steps)
