@@ -10,7 +10,7 @@ from msgspec import UNSET, UnsetType
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from app.store.accounts import bump_config
-from app.store.moves import move
+from app.store.moves import MOVED_MAX, move
 from app.store.tables import CANCELLED, HELD, PENDING, SENDING, DeliveryRow, EndpointRow, table_of
 from app.store.transactions import writing
 from app.store.views import shown
@@ -18,8 +18,6 @@ from app.vault import Vault
 
 PAUSED = "paused"
 """The reason kept where a person, not the gateway, made the endpoint inactive."""
-MOVES_PER_COMMIT = 2_000
-"""How many deliveries change at once when an endpoint changes, so that nobody else waits long for the database."""
 
 _endpoint, _delivery = table_of(EndpointRow), table_of(DeliveryRow)
 _living = _endpoint.c.deleted_at.is_(None)
@@ -187,9 +185,9 @@ async def _move_all(engine: AsyncEngine, endpoint_id: int, start: str, target: s
     moved = 0
     while True:
         async with writing(engine) as connection:
-            batch = await move(connection, start, target, now, _delivery.c.endpoint_id == endpoint_id, MOVES_PER_COMMIT)
+            batch = await move(connection, start, target, now, _delivery.c.endpoint_id == endpoint_id, MOVED_MAX)
         moved += len(batch)
-        if len(batch) < MOVES_PER_COMMIT:
+        if len(batch) < MOVED_MAX:
             return moved
 
 

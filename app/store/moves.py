@@ -11,7 +11,11 @@ from app.store.engine import skip_locked
 from app.store.tables import CANCELLED, FAILED, HELD, PENDING, DeliveryRow, check_change, table_of
 
 _delivery = table_of(DeliveryRow)
-_ODD = (FAILED, HELD, CANCELLED)
+
+MOVED_MAX = 2_000
+"""How many deliveries change in one transaction, so that nobody else waits long for the database."""
+RARE_STATUSES = (FAILED, HELD, CANCELLED)
+"""Those that the index ix_delivery_odd lists."""
 
 
 async def move(
@@ -39,9 +43,11 @@ async def move(
 def has_status(status: str) -> sa.ColumnElement[bool]:
     """`status = …` in the words of the partial indexes, so that the planner sees that it may use them."""
     equal = _delivery.c.status == sa.literal(status, literal_execute=True)
-    if status not in _ODD:
+    if status not in RARE_STATUSES:
         return equal
-    return sa.and_(equal, _delivery.c.status.in_(sa.bindparam(None, _ODD, expanding=True, literal_execute=True)))
+    return sa.and_(
+        equal, _delivery.c.status.in_(sa.bindparam(None, RARE_STATUSES, expanding=True, literal_execute=True))
+    )
 
 
 def _times(target: str, now: datetime) -> dict[str, Any]:

@@ -1,0 +1,92 @@
+"""The log of deliveries and their attempts."""
+
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from adapters.events import iso_millis
+from app.store.ids import time_ms
+from app.store.log.lines import DELIVERY_LINES, LISTED_MAX, delivery, delivery_line, event, looked_up
+from app.store.moves import RARE_STATUSES, has_status
+from app.store.tables import AttemptRow, EndpointRow, table_of
+from app.store.views import AttemptView, DeliveryDetail, DeliveryLine, Page, ReceivedResponse, SentRequest, as_text
+from app.store.walks import Condition, Span, Walk, read_page
+
+_attempt, _endpoint = table_of(AttemptRow), table_of(EndpointRow)
+_environment_id = looked_up(event.c.environment_id, event.c.id, delivery.c.event_id)
+
+
+class DeliveryFilter(msgspec.Struct, frozen=True):
+    """Which deliveries; `status_code` is of the last attempt, `type` the event's."""
+
+    status: str | None = None
+    status_code: int | None = None
+    endpoint_id: int | None = None
+    type: str | None = None
+
+
+async def list_deliveries(
+    engine: AsyncEngine, environment_id: int, wanted: DeliveryFilter, span: Span, limit: int
+) -> Page[DeliveryLine]:
+    """A page of deliveries, newest first."""
+    walk = Walk(DELIVERY_LINES, delivery.c.id, *_conditions(wanted), _environment_id == environment_id)
+    async with engine.connect() as connection:
+        rows, cursor = await read_page(connection, walk, span, limit)
+    return Page([delivery_line(row) for row in rows], cursor)
+
+
+async def get_delivery(engine: AsyncEngine, environment_id: int, delivery_id: int) -> DeliveryDetail | None:
+    """A delivery with its attempts; None when the environment has none of that number."""
+    query = (
+        DELIVERY_LINES.add_columns(event.c.body, _endpoint.c.url)
+        .outerjoin(_endpoint, _endpoint.c.id == delivery.c.endpoint_id)
+        .where(delivery.c.id == delivery_id, event.c.environment_id == environment_id)
+    )
+    async with engine.connect() as connection:
+        row = (await connection.execute(query)).one_or_none()
+        if row is None:
+            return None
+        attempts = await _attempts(connection, delivery_id)
+    return DeliveryDetail(delivery_line(row), [_shown(attempt, row.url or "", row.body) for attempt in attempts])
+
+
+def _conditions(wanted: DeliveryFilter) -> tuple[list[Condition], list[Condition]]:
+    """What the index of the walk knows, and what has to be checked."""
+    known, checked = list[Condition](), list[Condition]()
+    if wanted.status is not None:
+        (known if wanted.status in RARE_STATUSES else checked).append(has_status(wanted.status))
+    if wanted.endpoint_id is not None:
+        (checked if known else known).append(delivery.c.endpoint_id == wanted.endpoint_id)
+    if wanted.status_code is not None:
+        checked.append(delivery.c.status_code == wanted.status_code)
+    if wanted.type is not None:
+        checked.append(looked_up(event.c.type, event.c.id, delivery.c.event_id) == wanted.type)
+    return known, checked
+
+
+async def _attempts(connection: AsyncConnection, delivery_id: int) -> list[sa.Row[Any]]:
+    """The newest LISTED_MAX, the oldest of them first."""
+    query = sa.select(_attempt).where(_attempt.c.delivery_id == delivery_id).order_by(_attempt.c.id.desc())
+    rows = (await connection.execute(query.limit(LISTED_MAX))).all()
+    return list(reversed(rows))
+
+
+def _shown(attempt: sa.Row[Any], url: str, event_body: bytes) -> AttemptView:
+    request_body = event_body if attempt.request_body is None else attempt.request_body
+    return AttemptView(
+        number=attempt.number,
+        started_at=iso_millis(time_ms(attempt.id)),
+        duration_ms=attempt.duration_ms,
+        status_code=attempt.status_code,
+        error=attempt.error,
+        error_kind=attempt.error_kind,
+        timing=msgspec.Raw(attempt.timing),
+        request=SentRequest(url=url, headers=msgspec.Raw(attempt.request_headers), body=as_text(request_body)),
+        response=ReceivedResponse(
+            headers=msgspec.Raw(attempt.response_headers),
+            body=as_text(attempt.response_body),
+            truncated=attempt.response_truncated,
+        ),
+    )

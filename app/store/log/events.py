@@ -1,0 +1,116 @@
+"""The log of events."""
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from app.store.ids import EVENT, parse_id
+from app.store.log.lines import (
+    DELIVERY_LINES,
+    EVENT_LINES,
+    LISTED_MAX,
+    RECEIPT_LINES,
+    delivery,
+    delivery_line,
+    event,
+    event_line,
+    looked_up,
+    receipt,
+    receipt_line,
+    source,
+)
+from app.store.views import DeliveryLine, EventDetail, EventLine, FollowedEvent, Page, ReceiptLine
+from app.store.walks import Condition, Span, Walk, read_page
+
+
+class EventFilter(msgspec.Struct, frozen=True):
+    """Which events; `q` is a part of recipient, email id or type in any case, or the whole public id."""
+
+    type: str | None = None
+    provider: str | None = None
+    source: str | None = None
+    recipient: str | None = None
+    email_id: str | None = None
+    q: str | None = None
+
+
+async def list_events(
+    engine: AsyncEngine, environment_id: int, wanted: EventFilter, span: Span, limit: int
+) -> Page[EventLine]:
+    """A page of events, newest first."""
+    walk = Walk(EVENT_LINES, event.c.id, *_conditions(wanted), event.c.environment_id == environment_id)
+    async with engine.connect() as connection:
+        rows, cursor = await read_page(connection, walk, span, limit)
+    return Page([event_line(row) for row in rows], cursor)
+
+
+async def get_event(engine: AsyncEngine, environment_id: int, event_id: int) -> EventDetail | None:
+    """An event with its receipt and its deliveries; None when the environment has none of that number."""
+    query = sa.select(event.c.body, event.c.receipt_id).where(
+        event.c.id == event_id, event.c.environment_id == environment_id
+    )
+    async with engine.connect() as connection:
+        row = (await connection.execute(query)).one_or_none()
+        if row is None:
+            return None
+        return EventDetail(
+            event=msgspec.Raw(row.body),
+            receipt=await _receipt_line(connection, row.receipt_id),
+            deliveries=await _delivery_lines(connection, event_id),
+        )
+
+
+async def follow_events(
+    engine: AsyncEngine, environment_id: int, wanted: EventFilter, after: int, before: int, limit: int
+) -> Sequence[FollowedEvent]:
+    """The first events, oldest first, whose numbers lie between `after` and `before`, both exclusive.
+
+    Numbers become visible out of order: they are given before the commit. `before` keeps a follower behind the commits
+    that are still under way.
+    """
+    along, checked = _conditions(wanted)
+    query = (
+        sa.select(event.c.id, event.c.type, event.c.body)
+        .where(event.c.id > after, event.c.id < before, event.c.environment_id == environment_id)
+        .where(*along, *checked)
+        .order_by(event.c.id)
+        .limit(limit)
+    )
+    async with engine.connect() as connection:
+        return [FollowedEvent(*row) for row in await connection.execute(query)]
+
+
+def _conditions(wanted: EventFilter) -> tuple[list[Condition], list[Condition]]:
+    """What the index of the walk knows (the number itself, or the most telling column), and what has to be checked."""
+    columns = {event.c.email_id: wanted.email_id, event.c.recipient: wanted.recipient, event.c.type: wanted.type}
+    equal: list[Condition] = [column == value for column, value in columns.items() if value is not None]
+    number = _number(wanted.q)
+    if number is not None:
+        return [event.c.id == number], [*equal, *_looked_up(wanted)]
+    return equal[:1], [*equal[1:], *_looked_up(wanted)]
+
+
+def _looked_up(wanted: EventFilter) -> Iterator[Condition]:
+    if wanted.source is not None:
+        yield looked_up(source.c.name, source.c.id, event.c.source_id) == wanted.source
+    if wanted.provider is not None:
+        yield looked_up(source.c.provider, source.c.id, event.c.source_id) == wanted.provider
+    if wanted.q is not None and _number(wanted.q) is None:
+        columns = (event.c.recipient, event.c.email_id, event.c.type)
+        yield sa.or_(*(column.icontains(wanted.q, autoescape=True) for column in columns))
+
+
+def _number(q: str | None) -> int | None:
+    return None if q is None else parse_id(EVENT, q)
+
+
+async def _receipt_line(connection: AsyncConnection, receipt_id: int | None) -> ReceiptLine | None:
+    row = (await connection.execute(RECEIPT_LINES.where(receipt.c.id == receipt_id))).one_or_none()
+    return None if row is None else receipt_line(row)
+
+
+async def _delivery_lines(connection: AsyncConnection, event_id: int) -> list[DeliveryLine]:
+    query = DELIVERY_LINES.where(delivery.c.event_id == event_id).order_by(delivery.c.id.desc()).limit(LISTED_MAX)
+    return [delivery_line(row) for row in await connection.execute(query)]
