@@ -45,14 +45,16 @@ def enhanced_code(scope: Scope, text: str) -> str | None:
 def address(scope: Scope, text: str) -> str | None:
     """The bare address of the first mailbox: a@b of `Name <a@b>`."""
     spend(scope, len(text))
-    return next((mailbox.address for mailbox in mailboxes(text)), None)
+    found = mailboxes(text)
+    return found[0].address if found else None
 
 
 @text_function("address_name(text)")
 def address_name(scope: Scope, text: str) -> str | None:
     """The name of the first mailbox, decoded; null where it has none."""
     spend(scope, len(text))
-    return next((mailbox.name or None for mailbox in mailboxes(text)), None)
+    found = mailboxes(text)
+    return found[0].name or None if found else None
 
 
 @function("addresses(x)")
