@@ -1,0 +1,172 @@
+"""The gateway under test: a real `python -m app serve` on a database of its own, set up through its API."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from bench.machine import ROOT, on_core
+from bench.requests import MAILGUN_SECRET, MAILGUN_SOURCE, SENDGRID_SOURCE, sendgrid_public_key
+
+API_KEY = "bench-admin-key-0001"
+START_TIMEOUT_S = 30.0
+STOP_TIMEOUT_S = 20.0
+LOG_LINES_SHOWN = 20
+
+
+class ServerBroken(Exception):
+    """The server did not start, or does not answer as it should; the message ends with its last log lines."""
+
+
+class Stored(NamedTuple):
+    """What the database holds, counted over everything posted so far."""
+
+    events: int
+    delivered: int
+    unfinished: int
+    attempts: int
+
+
+class GatewayServer:
+    """One running server. Made by `running`."""
+
+    def __init__(self, process: subprocess.Popen[bytes], port: int, folder: Path) -> None:
+        self.port = port
+        self.pid = process.pid
+        self._process = process
+        self._database = folder / "mailweir.db"
+        self._log = folder / "server.log"
+
+    def call(self, method: str, path: str, document: Any = None) -> Any:
+        """Answers one API call's JSON. Raises ServerBroken for anything but 2xx."""
+        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)) as connection:
+            headers = {"Authorization": f"Bearer {API_KEY}", "Content-Type": "application/json"}
+            connection.request(method, path, json.dumps(document) if document else None, headers)
+            answer = connection.getresponse()
+            body = answer.read()
+        if not 200 <= answer.status < 300:
+            raise ServerBroken(f"{method} {path} answered {answer.status}: {body[:500]!r}")
+        return json.loads(body)
+
+    def wait_until_ready(self) -> None:
+        """Returns once the server can commit."""
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while time.monotonic() < deadline:
+            if self._process.poll() is not None:
+                raise self._broken(f"the server ended with status {self._process.returncode}")
+            try:
+                self.call("GET", "/ready")
+            except OSError:
+                time.sleep(0.05)
+            else:
+                return
+        raise self._broken(f"the server was not ready within {START_TIMEOUT_S:g} s")
+
+    def register(self, sink_port: int) -> None:
+        """The two sources and one endpoint that asks for everything."""
+        self._create_source(MAILGUN_SOURCE, "mailgun", {"signing_secret": MAILGUN_SECRET})
+        self._create_source(SENDGRID_SOURCE, "sendgrid", {"public_key": sendgrid_public_key()})
+        self.call("POST", "/api/webhooks/manage", {"url": f"http://127.0.0.1:{sink_port}/hook", "events": "*"})
+
+    def _create_source(self, name: str, provider: str, secrets: dict[str, str]) -> None:
+        self.call("POST", "/api/sources", {"name": name, "provider": provider, "secrets": secrets})
+
+    def owes_nothing(self) -> bool:
+        """True when no delivery waits or is under way: two short reads of small partial indexes."""
+        with self._reading() as database:
+            return not any(
+                database.execute(f"SELECT 1 FROM delivery WHERE status = '{status}' LIMIT 1").fetchone()  # noqa: S608 - two fixed words
+                for status in ("pending", "sending")
+            )
+
+    def stored(self) -> Stored:
+        """Counts everything, row by row."""
+        with self._reading() as database:
+            events, attempts = (
+                database.execute(f"SELECT count(*) FROM {table}").fetchone()[0]  # noqa: S608 - two fixed names
+                for table in ("event", "attempt")
+            )
+            by_status = dict(database.execute("SELECT status, count(*) FROM delivery GROUP BY status"))
+        delivered = by_status.pop("delivered", 0)
+        return Stored(events, delivered, sum(by_status.values()), attempts)
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        with closing(sqlite3.connect(f"file:{self._database}?mode=ro", uri=True, timeout=5)) as database:
+            yield database
+
+    def cpu_s(self) -> float | None:
+        """Processor time used so far by all threads; None where /proc is missing."""
+        status = Path(f"/proc/{self.pid}/stat")
+        if not status.exists():
+            return None
+        fields = status.read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def resident_kib(self) -> int | None:
+        """Memory that is really in use, VmRSS; None where /proc is missing."""
+        status = Path(f"/proc/{self.pid}/status")
+        lines = status.read_text().splitlines() if status.exists() else []
+        return next((int(line.split()[1]) for line in lines if line.startswith("VmRSS:")), None)
+
+    def stop(self) -> None:
+        """Asks it to end, and insists after a while."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _broken(self, what: str) -> ServerBroken:
+        lines = self._log.read_text(errors="replace").splitlines()[-LOG_LINES_SHOWN:]
+        return ServerBroken("\n".join([what, *lines]))
+
+
+@contextmanager
+def running(folder: Path, core: int | None, sink_port: int) -> Iterator[GatewayServer]:
+    """A server with an empty database in `folder` that delivers everything to the sink."""
+    folder.mkdir(parents=True)
+    port = free_port()
+    with (folder / "server.log").open("wb") as log, on_core(core):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "app", "serve"], cwd=folder, env=_environment(folder, port), stdout=log, stderr=log
+        )
+    server = GatewayServer(process, port, folder)
+    try:
+        server.wait_until_ready()
+        server.register(sink_port)
+        yield server
+    finally:
+        server.stop()
+
+
+def _environment(folder: Path, port: int) -> dict[str, str]:
+    """Every setting at its default but the folder, the port, the key and the way to loopback."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("MAILWEIR_")}
+    return inherited | {
+        "PYTHONPATH": str(ROOT),
+        "MAILWEIR_DATABASE_URL": f"sqlite+aiosqlite:///{folder / 'mailweir.db'}",
+        "MAILWEIR_DATA_DIR": str(folder),
+        "MAILWEIR_HOST": "127.0.0.1",
+        "MAILWEIR_PORT": str(port),
+        "MAILWEIR_API_KEY": API_KEY,
+        "MAILWEIR_ALLOW_NETWORKS": "127.0.0.0/8",
+    }
+
+
+def free_port() -> int:
+    """A port that nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
