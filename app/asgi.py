@@ -12,11 +12,14 @@ from app.web.auth import Authentication, KeyRing
 from app.web.endpoints import ENDPOINTS
 from app.web.event_types import list_event_types
 from app.web.health import health, metrics, ready
+from app.web.idempotency import IdempotentPosts
 from app.web.inbound import inbound_source, receive_webhook
 from app.web.keys import KEYS
+from app.web.log import DELIVERIES, EVENTS
 from app.web.mappings import MAPPINGS
 from app.web.openapi import openapi_json
 from app.web.problems import EXCEPTION_HANDLERS
+from app.web.receipts import RECEIPTS
 from app.web.request_log import RequestLog
 from app.web.sources import SOURCES
 
@@ -37,8 +40,8 @@ def create_app(settings: Settings | None = None) -> Litestar:
     """The application with `settings`, else with those in force; the gateway opens and closes with its lifespan."""
     api = Router(
         "/api",
-        route_handlers=[ENDPOINTS, SOURCES, MAPPINGS, KEYS, list_event_types],
-        middleware=[RequestLog(), Authentication()],
+        route_handlers=[ENDPOINTS, SOURCES, EVENTS, DELIVERIES, RECEIPTS, MAPPINGS, KEYS, list_event_types],
+        middleware=[RequestLog(), Authentication(), IdempotentPosts()],
     )
     in_force = settings or load_settings()
     return Mailweir(

@@ -56,6 +56,9 @@ _backlog = Gauge(
     "mailweir_backlog", "Deliveries not finished, by status, over all nodes.", ["status"], registry=_REGISTRY
 )
 _active_endpoints = Gauge("mailweir_active_endpoints", "Endpoints that are sent to.", registry=_REGISTRY)
+_oldest_due_seconds = Gauge(
+    "mailweir_oldest_due_seconds", "How long the oldest pending delivery has been due.", registry=_REGISTRY
+)
 Info("mailweir_build", "The version that runs.", registry=_REGISTRY).info({"version": __version__})
 
 
@@ -91,11 +94,12 @@ def count_commit(rows: int, duration_s: float) -> None:
     _commit_seconds.observe(duration_s)
 
 
-def set_backlog(deliveries: dict[str, int], active_endpoints: int) -> None:
-    """What the store counted just now: unfinished deliveries by status, and the endpoints that are sent to."""
+def set_backlog(deliveries: dict[str, int], active_endpoints: int, oldest_due_s: float) -> None:
+    """What the store counted just now: unfinished deliveries by status, endpoints that are sent to, how late we are."""
     for status, number in deliveries.items():
         _labelled_gauge(status).set(number)
     _active_endpoints.set(active_endpoints)
+    _oldest_due_seconds.set(oldest_due_s)
 
 
 def exposition() -> bytes:

@@ -8,14 +8,12 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from adapters.errors import ExpressionError
-from adapters.events import EVENT_TYPES, canonical_type
 from adapters.expressions import compile_expression
 from app.egress import FRAMING_HEADERS
 from app.guard import AddressRefused, Guard
-from app.registry import ALL_WORDS
 from app.signer import check_secret
 from app.store import endpoints
-from app.web.input import closest
+from app.web.event_words import is_known, split_words, unknown_word
 from app.web.problems import FieldError
 
 EVENTS_CHARS_MAX = 2_000
@@ -115,19 +113,6 @@ async def check_endpoint(wanted: EndpointInput, guard: Guard) -> list[FieldError
     return errors
 
 
-def kept_events(events: str | list[str]) -> str:
-    """The words as they are kept: the caller's, comma-separated, without spaces and doubles (as words or as types)."""
-    words: dict[str, str] = {}
-    for word in _words(events):
-        words.setdefault(canonical_type(word) or word.lower(), word)
-    return ",".join(words.values())
-
-
-def _words(events: str | list[str]) -> list[str]:
-    parts = events.split(",") if isinstance(events, str) else events
-    return [word for part in parts if (word := part.strip())]
-
-
 def _problems(wanted: EndpointInput) -> Iterator[tuple[str, str]]:
     checks: dict[str, Check] = {
         "events": _check_events,
@@ -146,16 +131,10 @@ def _problems(wanted: EndpointInput) -> Iterator[tuple[str, str]]:
 
 
 def _check_events(events: str | list[str]) -> Iterator[str]:
-    words = _words(events)
+    words = split_words(events)
     if not words:
         yield "name at least one event type, or * for all; GET /api/event-types lists them."
-    for word in words:
-        if word.lower() not in ALL_WORDS and canonical_type(word) is None:
-            near = closest(word, _KNOWN_WORDS)
-            yield f'"{word[:100]}" is not an event type{near or "; GET /api/event-types lists them."}'
-
-
-_KNOWN_WORDS = [word for name in EVENT_TYPES for word in (name.removeprefix("email."), name)] + ["bounce", "opened"]
+    yield from (unknown_word(word) for word in words if not is_known(word))
 
 
 def _check_secret(secret: str) -> Iterator[str]:

@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 from litestar import Router, delete, get, patch, post
+from litestar.params import FromPath
 from msgspec import UNSET
 
 from app.gateway import Gateway
@@ -19,8 +20,8 @@ from app.web.endpoint_shapes import (
     EndpointList,
     EndpointNew,
     check_endpoint,
-    kept_events,
 )
+from app.web.event_words import kept_words
 from app.web.input import read_body
 from app.web.problems import Problem, invalid, not_found
 
@@ -57,13 +58,13 @@ async def create_endpoint(request: ApiRequest) -> Endpoint:
 
 
 @get("/{endpoint_id:int}", operation_id="getEndpoint")
-async def get_endpoint(request: ApiRequest, endpoint_id: int) -> Endpoint:
+async def get_endpoint(request: ApiRequest, endpoint_id: FromPath[int]) -> Endpoint:
     """Show one endpoint."""
     return await _shown(request, await _found(request, endpoint_id))
 
 
 @patch("/{endpoint_id:int}", operation_id="changeEndpoint", opt={"body": EndpointChange})
-async def change_endpoint(request: ApiRequest, endpoint_id: int) -> Endpoint:
+async def change_endpoint(request: ApiRequest, endpoint_id: FromPath[int]) -> Endpoint:
     """Change an endpoint.
 
     Absent fields stay as they are, null takes an optional one away; a new secret replaces the old one at once.
@@ -91,7 +92,7 @@ async def change_endpoint(request: ApiRequest, endpoint_id: int) -> Endpoint:
 
 
 @delete("/{endpoint_id:int}", operation_id="deleteEndpoint")
-async def delete_endpoint(request: ApiRequest, endpoint_id: int) -> None:
+async def delete_endpoint(request: ApiRequest, endpoint_id: FromPath[int]) -> None:
     """Take an endpoint away; what it is still owed is cancelled, what it got stays in the log."""
     gateway = gateway_of(request)
     number = known_number(endpoint_id, "endpoint")
@@ -102,7 +103,7 @@ async def delete_endpoint(request: ApiRequest, endpoint_id: int) -> None:
 
 
 @post("/{endpoint_id:int}/enable", operation_id="enableEndpoint", status_code=200)
-async def enable_endpoint(request: ApiRequest, endpoint_id: int) -> Endpoint:
+async def enable_endpoint(request: ApiRequest, endpoint_id: FromPath[int]) -> Endpoint:
     """Send to the endpoint again; what was held for it is due now."""
     gateway = gateway_of(request)
     number = known_number(endpoint_id, "endpoint")
@@ -113,7 +114,7 @@ async def enable_endpoint(request: ApiRequest, endpoint_id: int) -> Endpoint:
 
 
 @post("/{endpoint_id:int}/test", operation_id="testEndpoint", status_code=202, opt={"fails": [409]})
-async def test_endpoint(request: ApiRequest, endpoint_id: int) -> TestSent:
+async def test_endpoint(request: ApiRequest, endpoint_id: FromPath[int]) -> TestSent:
     """Send the endpoint a webhook.test event; GET /api/events/{event_id} tells how it went."""
     gateway = gateway_of(request)
     present = await _found(request, endpoint_id)
@@ -142,7 +143,7 @@ async def _check(gateway: Gateway, wanted: EndpointInput) -> None:
     if errors := await check_endpoint(wanted, gateway.guard):
         raise invalid(errors)
     if wanted.events is not UNSET:
-        wanted.events = kept_events(wanted.events)
+        wanted.events = kept_words(wanted.events)
 
 
 def _given(wanted: EndpointInput) -> dict[str, Any]:

@@ -5,8 +5,10 @@ from litestar import Response, get
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import __version__
-from app.metrics import exposition
+from app.gateway import Gateway
+from app.metrics import exposition, set_backlog
 from app.store.ledger import StoreUnavailable
+from app.store.log import count_open
 from app.store.readiness import leave_no_trace
 from app.web.context import gateway_of
 from app.web.problems import AnyRequest, Problem
@@ -38,6 +40,15 @@ async def ready(request: AnyRequest) -> Health:
 
 
 @get("/metrics", operation_id="metrics", tags=["Operation"], media_type=EXPOSITION_TYPE)
-async def metrics() -> Response[bytes]:
+async def metrics(request: AnyRequest) -> Response[bytes]:
     """Show what was counted, for Prometheus."""
+    await _count_open(gateway_of(request))
     return Response(exposition(), media_type=EXPOSITION_TYPE)
+
+
+async def _count_open(gateway: Gateway) -> None:
+    counted = await count_open(gateway.engine)
+    waiting_s = 0.0
+    if counted.oldest_due_at is not None:
+        waiting_s = max(0.0, (gateway.clock.now() - counted.oldest_due_at).total_seconds())
+    set_backlog(counted.by_status, counted.active_endpoints, waiting_s)

@@ -102,6 +102,8 @@ def _field_error(text: str, shape: type[msgspec.Struct]) -> FieldError:
         return FieldError(
             path, f"must {'have' if measure else 'be'} {limit} {bound['limit'].removesuffix('.0')}{measure}."
         )
+    if "RFC3339" in message or "timezone" in message:
+        return FieldError(path, "must be a time with its offset, such as 2026-03-03T08:15:00Z.")
     if _NO_CHOICE.match(message):
         return FieldError(path, f"must be one of {', '.join(_choices(path, shape))}.")
     return FieldError(path, f"{message[:1].lower()}{message[1:]}.".replace("`", ""))

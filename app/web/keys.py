@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 from litestar import Router, delete, get, post
+from litestar.params import FromPath
 from msgspec import Meta
 
 from app.store import accounts
@@ -51,7 +52,7 @@ async def create_key(request: ApiRequest) -> NewKey:
 
 
 @delete("/{key_id:int}", operation_id="revokeKey", opt={"fails": [409]})
-async def revoke_key(request: ApiRequest, key_id: int) -> None:
+async def revoke_key(request: ApiRequest, key_id: FromPath[int]) -> None:
     """Revoke an API key; at once on this node, within five seconds on every other. The last admin key stays."""
     gateway = gateway_of(request)
     number = known_number(key_id, "API key")

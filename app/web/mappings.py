@@ -2,6 +2,7 @@
 
 import msgspec
 from litestar import Router, get
+from litestar.params import FromPath
 
 from adapters.adapter import Adapter
 from adapters.errors import UnknownProvider
@@ -46,7 +47,7 @@ async def list_mappings(request: ApiRequest) -> MappingList:
 
 
 @get("/{provider:str}", operation_id="getMapping")
-async def get_mapping(request: ApiRequest, provider: str) -> Mapping:
+async def get_mapping(request: ApiRequest, provider: FromPath[str]) -> Mapping:
     """Show one provider."""
     try:
         return _shown(gateway_of(request).catalog.get(provider))

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 from litestar import Router, delete, get, patch, post
+from litestar.params import FromPath
 from msgspec import UNSET, Meta, UnsetType
 
 from adapters.adapter import Adapter
@@ -88,13 +89,13 @@ async def create_source(request: ApiRequest) -> Source:
 
 
 @get("/{name:str}", operation_id="getSource")
-async def get_source(request: ApiRequest, name: str) -> Source:
+async def get_source(request: ApiRequest, name: FromPath[str]) -> Source:
     """Show one source."""
     return _shown(gateway_of(request), await _found(request, name))
 
 
 @patch("/{name:str}", operation_id="changeSource", opt={"body": SourcePatch})
-async def change_source(request: ApiRequest, name: str) -> Source:
+async def change_source(request: ApiRequest, name: FromPath[str]) -> Source:
     """Change secrets, options or verification of a source; its name and provider stay."""
     gateway, wanted = gateway_of(request), await read_body(request, SourcePatch)
     environment_id = principal_of(request).environment_id
@@ -116,7 +117,7 @@ async def change_source(request: ApiRequest, name: str) -> Source:
 
 
 @delete("/{name:str}", operation_id="deleteSource")
-async def delete_source(request: ApiRequest, name: str) -> None:
+async def delete_source(request: ApiRequest, name: FromPath[str]) -> None:
     """Take a source away: its requests are answered 404 from now on. What it brought stays in the log."""
     gateway = gateway_of(request)
     present = await _found(request, name)
