@@ -1,0 +1,5 @@
+"""`python -m app` is `mailweir`."""
+
+from app.cli import main
+
+main()

@@ -1,0 +1,62 @@
+"""The command line: `mailweir VERB`, one file per group of verbs, each imported when it is called.
+
+Lists are a table on a terminal and JSON Lines in a pipe. Exit codes: 0 it is done, 1 the gateway refused (or a check
+failed), 2 wrong usage or configuration.
+"""
+
+import sys
+from typing import NoReturn
+
+import rich_click as click
+from click import version_option
+
+from app import __version__
+from app.cli.errors import CommandFailed
+from app.cli.lazy import LazyGroup, Verb
+
+_GATEWAY, _PROVIDERS, _CLIENT = "The gateway", "Providers", "Talking to a running gateway"
+
+VERBS = {
+    "serve": Verb("app.cli.serve:serve", "Run the gateway.", _GATEWAY),
+    "migrate": Verb("app.cli.migrate:migrate", "Bring the database to the form this version needs.", _GATEWAY),
+    "config": Verb("app.cli.config:config", "Show every setting, its value and where that comes from.", _GATEWAY),
+    "mappings": Verb(
+        "app.cli.mappings:mappings", "Look at the providers there are, and check mapping files.", _PROVIDERS
+    ),
+    "normalize": Verb(
+        "app.cli.normalize:normalize", "Turn provider requests into unified events, offline.", _PROVIDERS
+    ),
+    "trigger": Verb("app.cli.trigger:trigger", "Play a provider: send a signed event to the gateway.", _PROVIDERS),
+    "sources": Verb("app.cli.sources:sources", "List, add and remove the provider accounts that post to us.", _CLIENT),
+    "endpoints": Verb("app.cli.endpoints:endpoints", "List, add, test and remove subscribers.", _CLIENT),
+    "events": Verb("app.cli.events:events", "Search the events that came in.", _CLIENT),
+    "deliveries": Verb("app.cli.deliveries:deliveries", "See what was sent to whom, and send it again.", _CLIENT),
+    "receipts": Verb("app.cli.receipts:receipts", "See raw provider requests, and read them again.", _CLIENT),
+    "replay": Verb("app.cli.events:replay", "Send an event again to those who asked for it.", _CLIENT),
+}
+
+_HELP = """Joins the webhooks of every email provider into one signed, unified stream.
+
+To see it work:
+
+\b
+    mailweir serve                              it prints an API key
+    export MAILWEIR_API_KEY=mw_live_…           in a second terminal
+    mailweir sources add sendgrid sendgrid --simulated
+    mailweir trigger sendgrid bounce,click
+    mailweir events list
+
+`mailweir VERB --help` explains each verb, with examples.
+"""
+
+commands = LazyGroup("mailweir", VERBS, help=_HELP, context_settings={"help_option_names": ["-h", "--help"]})
+version_option(__version__, prog_name="Mailweir")(commands)
+
+
+def main() -> NoReturn:
+    """Runs the verb in `sys.argv`."""
+    try:
+        commands.main(prog_name="mailweir")
+    except CommandFailed as failure:
+        click.echo(f"mailweir: {failure}", err=True)
+        sys.exit(failure.exit_code)
