@@ -10,7 +10,7 @@ from adapters.expressions import Scope
 from adapters.fields import Read
 from adapters.reader import Quarantined, Reader, Reading
 from adapters.request import NativeRequest
-from adapters.samples import Samples, unsigned_request
+from adapters.samples import Samples, native_name, unsigned_request
 from adapters.verification import Verification
 
 
@@ -55,6 +55,11 @@ class Adapter:
         return self.verification.signs
 
     @property
+    def challenge(self) -> str | None:
+        """The WWW-Authenticate header of a refusal, where the provider waits for it before it sends credentials."""
+        return self.verification.challenge
+
+    @property
     def accepts_api_key(self) -> bool:
         """Whether a request with one of the gateway's own API keys needs no other proof."""
         return self.verification.accepts_api_key
@@ -67,6 +72,15 @@ class Adapter:
     def check_secrets(self, secrets: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
         """What is wrong with the secrets of a new source: (name, message)."""
         return self.verification.check(secrets)
+
+    def generate_secrets(self) -> tuple[dict[str, str], dict[str, str]]:
+        """New secrets: what a source stores, and what signs for it; these differ where the provider has a key pair."""
+        return self.verification.generate()
+
+    def unified_types(self, native_type: str) -> set[str]:
+        """What the mapping may make of a native type, or of a sample's name."""
+        native = native_name(native_type, self.native_types)
+        return {rule.type for reader in self._readers for rule in reader.rules_of(native)}
 
     def decode(self, request: NativeRequest) -> Any:
         """The native body. Raises `DecodeFailed` when it has none of the declared forms."""

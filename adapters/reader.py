@@ -90,6 +90,13 @@ class Reader(NamedTuple):
             self._read_item(reading, index, item, Scope(request=request, body=body, parent=parent), received_ms)
         return reading
 
+    def rules_of(self, native: str) -> Sequence[Rule]:
+        """The rules of a native type, named in full or by its beginning; none when the mapping does not know it."""
+        rules = self.types.get(native)
+        if rules is not None:
+            return rules
+        return next((rules for start, rules in self.families.items() if native.startswith(start)), ())
+
     def _items(self, body: Any, scope: Scope) -> list[tuple[Any, Any]]:
         items: list[tuple[Any, Any]] = [(body, None)] if self.each else [(item, body) for item in _elements(body)]
         for step in self.each:
@@ -120,16 +127,13 @@ class Reader(NamedTuple):
     def _rule(self, native: str | None, item: Any, scope: Scope) -> Rule:
         if native is None:
             raise MapFailed("the item has no type" if isinstance(item, dict) else "the item is not an object")
-        rules = self.types.get(native) or self._family(native) or self.unknown
+        rules = self.rules_of(native) or self.unknown
         for rule in rules:
             if rule.when is None or is_true(rule.when(item, scope)):
                 return rule
         if rules:
             raise MapFailed(f"none of the rules for the native type '{native}' fits the item")
         raise MapFailed(f"the mapping does not name the native type '{native:.100}'")
-
-    def _family(self, native: str) -> Sequence[Rule] | None:
-        return next((rules for start, rules in self.families.items() if native.startswith(start)), None)
 
     def _per_recipient(self, recipients: Sequence[Any] | None, scope: Scope) -> Iterator[Scope]:
         if not recipients:
