@@ -19,6 +19,7 @@ Shape = Callable[[Any], Any]
 ATTRIBUTIONS = ("exact", "any_of")
 BOUNCE_CLASSES = ("hard", "soft", "block", "suppressed", "unknown")
 
+_DIGITS_MAX = 18
 _ENHANCED_CODE = re.compile(r"\b[245]\.\d{1,3}\.\d{1,3}\b")
 _FLAGS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
@@ -52,11 +53,11 @@ def as_message_id(value: Any) -> str | None:
 
 def as_whole(value: Any) -> int | None:
     """A whole number, also when it comes as text."""
-    if isinstance(value, str) and value.strip().isdecimal():
-        return int(value[:18])
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return int(value)
-    return None
+    if isinstance(value, str):
+        return int(value) if len(value) < _DIGITS_MAX and value.strip().isdecimal() else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return int(value) if abs(value) < 10**_DIGITS_MAX else None
 
 
 def as_smtp_code(value: Any) -> int | None:

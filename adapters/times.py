@@ -13,6 +13,8 @@ ReadTime = Callable[[Any], int]
 
 MILLIS_PER_UNIT = {"s": 1000.0, "ms": 1.0, "us": 0.001, "ns": 0.000_001}
 UNITS = ("auto", *MILLIS_PER_UNIT)
+_NUMBER_LIMIT = 10**19  # nanoseconds until the year 2286
+_NUMBER_CHARACTERS_MAX = 32
 LATEST_MS = 253_402_300_800_000  # the year 10000
 
 
@@ -52,11 +54,17 @@ def zone_named(name: str) -> tzinfo:
 
 
 def _number(value: Any) -> float | int | None:
-    if isinstance(value, int | float):
-        return None if isinstance(value, bool) else value
-    if isinstance(value, str) and value.replace(".", "", 1).strip().isdecimal() and value.isascii():
-        return float(value) if "." in value else int(value)
-    return None
+    if isinstance(value, str):
+        return _spelled_number(value.strip())
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value if abs(value) < _NUMBER_LIMIT else None
+
+
+def _spelled_number(text: str) -> float | int | None:
+    if len(text) > _NUMBER_CHARACTERS_MAX or not (text.isascii() and text.replace(".", "", 1).isdecimal()):
+        return None
+    return float(text) if "." in text else int(text)
 
 
 def _millis_per(number: float, unit: str) -> float:
