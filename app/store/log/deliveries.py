@@ -15,7 +15,7 @@ from app.store.views import AttemptView, DeliveryDetail, DeliveryLine, Page, Rec
 from app.store.walks import Condition, Span, Walk, read_page
 
 _attempt, _endpoint = table_of(AttemptRow), table_of(EndpointRow)
-_environment_id = looked_up(event.c.environment_id, event.c.id, delivery.c.event_id)
+_environment_id = looked_up(event.c.environment_id, delivery.c.event_id)
 
 
 class DeliveryFilter(msgspec.Struct, frozen=True):
@@ -62,7 +62,7 @@ def _conditions(wanted: DeliveryFilter) -> tuple[list[Condition], list[Condition
     if wanted.status_code is not None:
         checked.append(delivery.c.status_code == wanted.status_code)
     if wanted.type is not None:
-        checked.append(looked_up(event.c.type, event.c.id, delivery.c.event_id) == wanted.type)
+        checked.append(looked_up(event.c.type, delivery.c.event_id) == wanted.type)
     return known, checked
 
 

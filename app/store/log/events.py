@@ -94,9 +94,9 @@ def _conditions(wanted: EventFilter) -> tuple[list[Condition], list[Condition]]:
 
 def _looked_up(wanted: EventFilter) -> Iterator[Condition]:
     if wanted.source is not None:
-        yield looked_up(source.c.name, source.c.id, event.c.source_id) == wanted.source
+        yield looked_up(source.c.name, event.c.source_id) == wanted.source
     if wanted.provider is not None:
-        yield looked_up(source.c.provider, source.c.id, event.c.source_id) == wanted.provider
+        yield looked_up(source.c.provider, event.c.source_id) == wanted.provider
     if wanted.q is not None and _number(wanted.q) is None:
         columns = (event.c.recipient, event.c.email_id, event.c.type)
         yield sa.or_(*(column.icontains(wanted.q, autoescape=True) for column in columns))

@@ -32,12 +32,13 @@ RECEIPT_LINES = sa.select(
 ).outerjoin(source, source.c.id == receipt.c.source_id)
 
 
-def looked_up(wanted: sa.Column[Any], key: sa.Column[Any], reference: sa.Column[Any]) -> sa.ScalarSelect[Any]:
-    """A column of the one row that `reference` points to, found row by row.
+def looked_up(wanted: sa.Column[Any], reference: sa.Column[Any]) -> sa.ScalarSelect[Any]:
+    """A column of the one row whose id is `reference`, found row by row.
 
     A condition on a joined table would let the planner begin with that table, and then sort all it finds for it.
     """
-    return sa.select(wanted).where(key == reference).scalar_subquery()
+    one = wanted.table.alias()
+    return sa.select(one.c[wanted.name]).where(one.c.id == reference).scalar_subquery()
 
 
 def event_line(row: Any) -> EventLine:

@@ -21,7 +21,7 @@ from app.store.tables import ACCEPTED
 from app.store.views import EventLine, NativeRequestView, Page, ReceiptDetail, ReceiptLine, as_text
 from app.store.walks import Condition, Span, Walk, read_page
 
-_environment_id = looked_up(source.c.environment_id, source.c.id, receipt.c.source_id)
+_environment_id = looked_up(source.c.environment_id, receipt.c.source_id)
 
 
 class ReceiptFilter(msgspec.Struct, frozen=True):
@@ -81,7 +81,7 @@ async def _source_ids(connection: AsyncConnection, environment_id: int, name: st
 def _of_sources(ids: Sequence[int]) -> Condition:
     if len(ids) == 1:
         return receipt.c.source_id == ids[0]
-    return looked_up(source.c.id, source.c.id, receipt.c.source_id).in_(ids)
+    return looked_up(source.c.id, receipt.c.source_id).in_(ids)
 
 
 async def _events_of(connection: AsyncConnection, receipt_id: int) -> list[EventLine]:

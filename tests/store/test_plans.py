@@ -1,0 +1,180 @@
+"""How SQLite goes about the queries of the log: along an index, or backwards along the primary key, never sorting."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import event
+
+from app.store.ids import EVENT, public_id
+from app.store.log import (
+    DeliveryFilter,
+    EventFilter,
+    ReceiptFilter,
+    Span,
+    count_open,
+    get_event,
+    get_receipt,
+    list_deliveries,
+    list_events,
+    list_receipts,
+)
+from app.store.moves import move
+from app.store.tables import DELIVERY_STATUSES, RECEIPT_STATUSES
+from app.store.transactions import writing
+from tests.store.world import World
+
+pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)]
+
+BACKWARDS = {"event": "SCAN event", "delivery": "SCAN delivery", "receipt": "SCAN receipt"}
+
+
+@pytest.fixture
+async def plans(world: World) -> Callable[[Awaitable[Any]], Awaitable[list[str]]]:
+    """Runs a query and tells the steps of the plans of all its statements."""
+    await world.source("prod")
+    statements = list[tuple[str, Any]]()
+
+    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        statements.append((statement, parameters))
+
+    async def explain(query: Awaitable[Any]) -> list[str]:
+        event.listen(world.engine.sync_engine, "before_cursor_execute", note)
+        await query
+        event.remove(world.engine.sync_engine, "before_cursor_execute", note)
+        steps = list[str]()
+        async with world.engine.connect() as connection:
+            for statement, parameters in statements:
+                plan = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+                steps += [row.detail for row in plan]
+        statements.clear()
+        return [step for step in steps if not step.startswith(("SCAN environment", "SEARCH environment"))]
+
+    return explain
+
+
+def _assert_no_sorting(steps: list[str]) -> None:
+    assert [step for step in steps if "TEMP B-TREE" in step or "MATERIALIZE" in step] == []
+
+
+def _assert_along(steps: list[str], index: str) -> None:
+    """Every walk of the log begins with `index`, and no other log is walked."""
+    _assert_no_sorting(steps)
+    assert any(index in step for step in steps), steps
+    assert [step for step in steps if step in BACKWARDS.values()] == [], steps
+
+
+def _assert_backwards(steps: list[str], table: str) -> None:
+    """Along the primary key of one log; what else is looked at is looked up."""
+    _assert_no_sorting(steps)
+    walked = [step for step in steps if step.startswith((f"SCAN {table}", f"SEARCH {table} USING INTEGER PRIMARY KEY"))]
+    assert walked, steps
+    assert [step for step in steps if step.startswith("SCAN") and not step.startswith(f"SCAN {table}")] == [], steps
+
+
+@pytest.mark.parametrize(
+    ("wanted", "index"),
+    [
+        ({"type": "email.open"}, "ix_event_type (type=?"),
+        ({"recipient": "ada@example.com"}, "ix_event_recipient (recipient=?"),
+        ({"email_id": "msg_1"}, "ix_event_email (email_id=?"),
+    ],
+)
+@pytest.mark.parametrize("cursor", [None, 1 << 40])
+async def test_events_are_found_along_the_index_of_their_filter(
+    world: World, plans: Any, wanted: dict[str, str], index: str, cursor: int | None
+) -> None:
+    steps = await plans(list_events(world.engine, 1, EventFilter(**wanted), Span(cursor=cursor), 50))
+    _assert_along(steps, index)
+
+
+async def test_the_public_id_of_an_event_leads_to_its_row(world: World, plans: Any) -> None:
+    steps = await plans(list_events(world.engine, 1, EventFilter(q=public_id(EVENT, 1 << 40)), Span(), 50))
+    assert "SEARCH event USING INTEGER PRIMARY KEY (rowid=?)" in steps
+    assert "SCAN event" not in steps
+
+
+@pytest.mark.parametrize("wanted", [{}, {"q": "ada"}, {"provider": "resend"}, {"source": "prod"}])
+@pytest.mark.parametrize("cursor", [None, 1 << 40])
+async def test_other_events_are_read_backwards(
+    world: World, plans: Any, wanted: dict[str, str], cursor: int | None
+) -> None:
+    span = Span(since=world.clock.now(), cursor=cursor)
+    _assert_backwards(await plans(list_events(world.engine, 1, EventFilter(**wanted), span, 50)), "event")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "index"),
+    [
+        ({"endpoint_id": 1}, "ix_delivery_endpoint (endpoint_id=?"),
+        ({"endpoint_id": 1, "status": "delivered"}, "ix_delivery_endpoint (endpoint_id=?"),
+        ({"status": "failed"}, "ix_delivery_odd (status=?"),
+        ({"status": "held"}, "ix_delivery_odd (status=?"),
+        ({"status": "cancelled"}, "ix_delivery_odd (status=?"),
+        ({"status": "failed", "type": "email.open"}, "ix_delivery_odd (status=?"),
+    ],
+)
+@pytest.mark.parametrize("cursor", [None, 1 << 40])
+async def test_deliveries_are_found_along_the_index_of_their_filter(
+    world: World, plans: Any, wanted: dict[str, Any], index: str, cursor: int | None
+) -> None:
+    steps = await plans(list_deliveries(world.engine, 1, DeliveryFilter(**wanted), Span(cursor=cursor), 50))
+    _assert_along(steps, index)
+
+
+@pytest.mark.parametrize(
+    "wanted", [{}, {"status": "delivered"}, {"status": "pending"}, {"status_code": 500}, {"type": "email.open"}]
+)
+@pytest.mark.parametrize("cursor", [None, 1 << 40])
+async def test_other_deliveries_are_read_backwards(
+    world: World, plans: Any, wanted: dict[str, Any], cursor: int | None
+) -> None:
+    steps = await plans(list_deliveries(world.engine, 1, DeliveryFilter(**wanted), Span(cursor=cursor), 50))
+    _assert_backwards(steps, "delivery")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "index"),
+    [
+        ({"source": "prod"}, "ix_receipt_source (source_id=?"),
+        ({"source": "prod", "status": "accepted"}, "ix_receipt_source (source_id=?"),
+        *(({"status": status}, "ix_receipt_odd (status=?") for status in RECEIPT_STATUSES if status != "accepted"),
+    ],
+)
+async def test_receipts_are_found_along_the_index_of_their_filter(
+    world: World, plans: Any, wanted: dict[str, str], index: str
+) -> None:
+    steps = await plans(list_receipts(world.engine, 1, ReceiptFilter(**wanted), Span(), 50))
+    _assert_along([step for step in steps if step != "SCAN source"], index)
+
+
+@pytest.mark.parametrize("wanted", [{}, {"status": "accepted"}])
+async def test_other_receipts_are_read_backwards(world: World, plans: Any, wanted: dict[str, str]) -> None:
+    _assert_backwards(await plans(list_receipts(world.engine, 1, ReceiptFilter(**wanted), Span(), 50)), "receipt")
+
+
+async def test_one_event_or_receipt_is_shown_without_walking_any_log(world: World, plans: Any) -> None:
+    receipt_id = await world.receipt(1)
+    event_id = await world.event(receipt_id=receipt_id)
+    steps = [*await plans(get_event(world.engine, 1, event_id)), *await plans(get_receipt(world.engine, 1, receipt_id))]
+    assert [step for step in steps if step.startswith("SCAN")] == []
+
+
+async def test_open_deliveries_are_counted_in_partial_indexes(world: World, plans: Any) -> None:
+    steps = [step for step in await plans(count_open(world.engine)) if "delivery" in step]
+    assert [step for step in steps if "USING" not in step] == []
+    assert len(steps) == 5
+
+
+@pytest.mark.parametrize("status", [status for status in DELIVERY_STATUSES if status != "delivered"])
+async def test_deliveries_of_a_status_move_without_a_scan(world: World, plans: Any, status: str) -> None:
+    target = {"failed": "pending", "held": "pending", "pending": "held", "sending": "failed"}.get(status)
+    if target is None:
+        return
+
+    async def run() -> None:
+        async with writing(world.engine) as connection:
+            await move(connection, status, target, world.clock.now(), sa.true(), 10)
+
+    assert [step for step in await plans(run()) if step == "SCAN delivery"] == []
