@@ -2,7 +2,8 @@
 
 A sealed value is a Fernet token (AES-128-CBC with HMAC-SHA256, https://github.com/fernet/spec) of its JSON. Each key of
 the setting, whatever its length, becomes a Fernet key through HKDF-SHA256. The first key seals, all of them open: to
-rotate, put the new key in front, restart, and remove the old one once `reseal` has been over everything.
+rotate, put the new key in front and restart every node: the start seals what is stored anew (`store.reseal`), and then
+the old key may go.
 """
 
 import base64
@@ -35,7 +36,9 @@ class Vault:
         usable = [key.strip() for key in keys if key.strip()]
         if not usable:
             raise VaultError("MAILWEIR_SECRET_KEY holds no key; leave it unset and one is made in the data folder")
-        self._fernet = MultiFernet([Fernet(_fernet_key(key)) for key in usable])
+        fernets = [Fernet(_fernet_key(key)) for key in usable]
+        self._newest = fernets[0]
+        self._fernet = MultiFernet(fernets)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -54,11 +57,20 @@ class Vault:
             raise _no_key_fits() from error
 
     def reseal(self, sealed: bytes) -> bytes:
-        """The same value sealed by the newest key. Raises VaultError as `open` does."""
+        """The same value sealed by the newest key; `sealed` itself when it is so already. Raises as `open` does."""
+        if self._is_newest(sealed):
+            return sealed
         try:
             return self._fernet.rotate(sealed)
         except InvalidToken as error:
             raise _no_key_fits() from error
+
+    def _is_newest(self, sealed: bytes) -> bool:
+        try:
+            self._newest.decrypt(sealed)
+        except InvalidToken:
+            return False
+        return True
 
 
 def _no_key_fits() -> VaultError:

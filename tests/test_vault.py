@@ -53,6 +53,8 @@ def test_while_keys_rotate_old_seals_open_and_new_ones_use_the_first_key() -> No
     assert both.open(old.seal(SECRETS)) == SECRETS
     assert new.open(both.seal(SECRETS)) == SECRETS
     assert new.open(both.reseal(old.seal(SECRETS))) == SECRETS
+    sealed = new.seal(SECRETS)
+    assert both.reseal(sealed) == sealed
 
 
 def test_a_setting_without_a_key_is_refused() -> None:
