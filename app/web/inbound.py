@@ -58,7 +58,7 @@ async def receive_webhook(gateway: Gateway, source: str | None, scope: Any, rece
 
 
 def _native_request(gateway: Gateway, scope: Any, headers: dict[str, str], body: bytes) -> NativeRequest:
-    path: str = scope["raw_path"].decode("latin-1") if scope.get("raw_path") else quote(scope["path"])
+    path: str = scope["raw_path"].partition(b"?")[0].decode("latin-1") if scope.get("raw_path") else quote(scope["path"])
     query: bytes = scope["query_string"]
     url = f"{gateway.settings.base_url}{path}" + (f"?{query.decode('latin-1')}" if query else "")
     return NativeRequest(method=scope["method"], url=url, headers=headers, body=body)

@@ -1,0 +1,81 @@
+"""A gateway for tests: the application, whose client speaks with the admin key, and providers that post to it."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import httpx
+from litestar import Litestar
+from litestar.testing import AsyncTestClient
+
+from app.asgi import create_app
+from app.gateway import Gateway
+from app.settings import load_settings
+
+ADMIN_KEY = "mw_live_the-admin-key-of-the-tests"
+RESEND_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+SUBSCRIBER = "http://127.0.0.1:9/hook"
+"""Nobody listens there (the discard port), so that deliveries stay open."""
+
+Api = AsyncTestClient[Litestar]
+_numbers = count(1)
+
+
+@asynccontextmanager
+async def serving(database_url: str, folder: Path, **settings: Any) -> AsyncIterator[Api]:
+    """A client of a running application with an admin key."""
+    chosen = {"allow_networks": "127.0.0.0/8", "data_dir": folder, "api_key": ADMIN_KEY, **settings}
+    app = create_app(load_settings(database_url=database_url, **chosen))
+    async with AsyncTestClient(app) as client:
+        client.headers["Authorization"] = f"Bearer {ADMIN_KEY}"
+        yield client
+
+
+def gateway_of(api: Api) -> Gateway:
+    return api.app.state.gateway
+
+
+def with_key(key: str | None) -> dict[str, str]:
+    return {"Authorization": "" if key is None else f"Bearer {key}"}
+
+
+async def add_source(api: Api, name: str = "prod") -> None:
+    added = await api.post(
+        "/api/sources", json={"name": name, "provider": "resend", "secrets": {"signing_secret": RESEND_SECRET}}
+    )
+    assert added.status_code == 201, added.text
+
+
+async def add_endpoint(api: Api, **fields: Any) -> dict[str, Any]:
+    added = await api.post("/api/webhooks/manage", json={"url": SUBSCRIBER, "events": "*", **fields})
+    assert added.status_code == 201, added.text
+    return added.json()
+
+
+async def post_native(
+    api: Api,
+    native_type: str = "email.bounced",
+    *,
+    recipient: str = "anna@example.com",
+    path: str = "/api/webhooks/prod",
+    headers: Mapping[str, str] | None = None,
+) -> httpx.Response:
+    """One request as Resend would send it, signed; `headers` replace some of its own."""
+    gateway = gateway_of(api)
+    request = gateway.catalog.get("resend").sample_request(
+        [native_type],
+        signing={"signing_secret": RESEND_SECRET},
+        url=f"http://testserver{path}",
+        at=gateway.clock.ms() / 1000,
+        recipient=recipient,
+        unique=lambda: f"{next(_numbers):08x}",
+    )
+    return await api.post(path, content=request.body, headers={**request.headers, **(headers or {})})
+
+
+def fields_of(problem: httpx.Response) -> list[str]:
+    """The names of the fields that a problem complains of."""
+    assert problem.headers["content-type"] == "application/problem+json"
+    return [error["field"] for error in problem.json().get("errors", [])]
