@@ -99,7 +99,7 @@ class Attempts:
         )
 
     def _without_attempt(self, item: Item, status: str, reason: str) -> Outcome:
-        log.info("delivery.not_attempted", delivery=public_id(DELIVERY, item.delivery_id), status=status, reason=reason)
+        log.info("delivery.not_attempted", delivery_id=public_id(DELIVERY, item.delivery_id), status=status, reason=reason)
         now_ms = self._clock.ms()
         finished_at = now_ms if status == CANCELLED else None
         return Outcome(item.delivery_id, self._node, status, due_at=now_ms, finished_at=finished_at, error=reason)
@@ -151,8 +151,8 @@ def _report(item: Item, endpoint: Endpoint, record: AttemptRecord, status: str, 
         return
     log.info(
         "delivery.attempted",
-        delivery=public_id(DELIVERY, item.delivery_id),
-        event=public_id(EVENT, item.event_id),
+        delivery_id=public_id(DELIVERY, item.delivery_id),
+        event_id=public_id(EVENT, item.event_id),
         endpoint_id=endpoint.id,
         attempt=record.number,
         attempts_max=len(endpoint.schedule_s) + 1,

@@ -174,7 +174,7 @@ class Sender:
             if self._clock.ms() + timeout_ms <= item.lease_until:
                 await self._settle(await self._attempts.make(item))
         except Exception:  # an attempt that breaks in an unforeseen way is repeated when its lease ends
-            log.exception("delivery.crashed", delivery=public_id(DELIVERY, item.delivery_id))
+            log.exception("delivery.crashed", delivery_id=public_id(DELIVERY, item.delivery_id))
         finally:
             lane.in_flight -= 1
             self._in_flight -= 1

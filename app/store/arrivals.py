@@ -201,7 +201,7 @@ async def _used_tokens(connection: AsyncConnection, tokens: set[Token]) -> set[T
         return set()
     digests = [digest for _, digest in tokens]
     spent = await connection.execute(_SPENT_TOKENS, {"sources": [*{token[0] for token in tokens}], "digests": digests})
-    return {(source_id, digest) for source_id, digest in spent.tuples()}
+    return {(source_id, digest) for source_id, digest in spent}
 
 
 async def _all_are_known(

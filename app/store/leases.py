@@ -135,7 +135,7 @@ async def find_work(engine: AsyncEngine) -> Work:
     """One look at the indexes; its cost grows with the endpoints, not with the backlog."""
     async with engine.connect() as connection:
         rows = await connection.execute(_FIRST_DUE)
-        first_due = {endpoint_id: due_at for endpoint_id, due_at in rows.tuples() if due_at is not None}
+        first_due = {endpoint_id: due_at for endpoint_id, due_at in rows if due_at is not None}
         return Work(first_due, (await connection.execute(_FIRST_LEASE_END)).scalar())
 
 

@@ -141,7 +141,7 @@ class Ledger:
     async def _write_group(self, group: list[Write]) -> None:
         try:
             await self._commit(group)
-        except STORE_ERRORS as error:
+        except Exception as error:  # noqa: BLE001 - whatever went wrong, the one writer goes on
             if len(group) > 1 and not _is_store_wide(error):
                 for write in group:
                     await self._write_group([write])
@@ -174,7 +174,12 @@ class Ledger:
 
     async def _give_up(self, group: Sequence[Write], error: Exception) -> None:
         """Tells those who wait; keeps the outcomes for the next try."""
-        log.error("ledger.commit_failed", error=str(getattr(error, "orig", error)), writes=len(group))
+        log.error(
+            "ledger.commit_failed",
+            error=str(getattr(error, "orig", error)),
+            writes=len(group),
+            exc_info=None if isinstance(error, STORE_ERRORS) else error,
+        )
         for work, future in reversed(group):
             if isinstance(work, Outcome) and _is_store_wide(error):
                 self._queue.appendleft((work, None))
