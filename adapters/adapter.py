@@ -1,7 +1,9 @@
 """One provider, ready for use: verifies its requests, reads them into events, and can play the provider itself."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
+
+import msgspec
 
 from adapters.closures import is_true
 from adapters.decoders import decode
@@ -11,7 +13,43 @@ from adapters.fields import Read
 from adapters.reader import Quarantined, Reader, Reading
 from adapters.request import NativeRequest
 from adapters.samples import Samples, native_name, unsigned_request
+from adapters.shapes import as_text
 from adapters.verification import Verification
+
+
+class Answer(msgspec.Struct):
+    """What to say to a provider that tries the URL, or asks for consent, before it sends events."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    confirm: str | None
+    """A URL to fetch in addition: the consent."""
+
+
+class Handshake(NamedTuple):
+    """The compiled form of one entry of `handshake`."""
+
+    method: str
+    when: Read | None
+    status: int
+    headers: Mapping[str, Read]
+    body: Read | None
+    confirm: Read | None
+
+    def answer(self, request: NativeRequest, body: Any) -> Answer | None:
+        """None when the request is not this handshake."""
+        scope = Scope(request=request, body=body)
+        if request.method != self.method or (self.when is not None and not is_true(self.when(body, scope))):
+            return None
+        headers = {name: as_text(read(body, scope)) for name, read in self.headers.items()}
+        content = self.body(body, scope) if self.body is not None else ""
+        return Answer(
+            status=self.status,
+            headers={name: text for name, text in headers.items() if text is not None and text.isprintable()},
+            body=content.encode() if isinstance(content, str) else msgspec.json.encode(content),
+            confirm=as_text(self.confirm(body, scope)) if self.confirm is not None else None,
+        )
 
 
 class Adapter:
@@ -30,6 +68,8 @@ class Adapter:
         recognize: Read | None,
         readers: Sequence[Reader],
         samples: Samples,
+        methods: Sequence[str] = ("POST",),
+        handshakes: Sequence[Handshake] = (),
     ) -> None:
         self.name = name
         self.title = title
@@ -42,9 +82,12 @@ class Adapter:
         """The HTTP status for a request that is not authentic."""
         self.busy_status = busy_status
         """The HTTP status that makes this provider try again later."""
+        self.methods = methods
+        """The HTTP methods by which events come."""
         self.samples = samples.events
         """Native items by native type ("bounce", "bounce/blocked"), with placeholders."""
         self.native_types = tuple(dict.fromkeys(native for reader in readers for native in reader.types))
+        self._handshakes = handshakes
         self._recognize = recognize
         self._readers = readers
         self._samples = samples
@@ -123,6 +166,23 @@ class Adapter:
         reading = self._map(body, request, received_ms) if undecodable is None else _unreadable(undecodable)
         reading.once = once
         return reading
+
+    def handshake(self, request: NativeRequest) -> Answer | None:
+        """The answer to a request that carries no events but tries the URL; None for all others.
+
+        Answers to a POST are for requests that verify.
+        """
+        try:
+            body = self.decode(request)
+        except DecodeFailed:
+            body = None
+        for handshake in self._handshakes:
+            try:
+                if answer := handshake.answer(request, body):
+                    return answer
+            except AdapterError:
+                continue
+        return None
 
     def recognizes(self, request: NativeRequest) -> bool:
         """Whether the request looks like one of this provider's, whoever sent it."""

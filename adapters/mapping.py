@@ -8,9 +8,9 @@ formats, `variants` gives each its own `when`; what a variant does not say it ta
 
 from collections.abc import Mapping, Sequence
 
-from adapters.adapter import Adapter
+from adapters.adapter import Adapter, Handshake
 from adapters.decoders import DECODERS
-from adapters.fields import Read, Table, read_expression, read_tables
+from adapters.fields import Read, Table, read_expression, read_tables, read_value
 from adapters.mapping_file import Place, parse
 from adapters.reader import Ignore, Reader
 from adapters.rules import Rule, extended, read_rules
@@ -28,11 +28,14 @@ _FILE_KEYS = (
     "api_key",
     "refused_status",
     "busy_status",
+    "methods",
+    "handshake",
     "tables",
     "variants",
     "samples",
     *_READER_KEYS,
 )
+_METHODS = ("POST", "GET", "HEAD", "OPTIONS")
 _SAMPLE_KEYS = ("events", "envelope", "batches", "body", "headers")
 
 
@@ -59,6 +62,23 @@ def load_mapping(text: str, file: str) -> Adapter:
         recognize=read_expression(parts["recognize"]) if "recognize" in parts else None,
         readers=readers,
         samples=_samples(parts.get("samples"), readers),
+        methods=[method.one_of(_METHODS) for method in parts["methods"].items()] if "methods" in parts else ["POST"],
+        handshakes=[_handshake(item, tables) for item in parts["handshake"].items()] if "handshake" in parts else [],
+    )
+
+
+def _handshake(place: Place, tables: Mapping[str, Table]) -> Handshake:
+    parts = place.section(("method", "when", "status", "headers", "body", "confirm"))
+    if not parts.keys() & {"method", "when"}:
+        raise place.invalid("needs `method` or `when`, to tell it from the requests that carry events")
+    headers = parts["headers"].entries() if "headers" in parts else {}
+    return Handshake(
+        method=parts["method"].one_of(_METHODS) if "method" in parts else "POST",
+        when=read_expression(parts["when"]) if "when" in parts else None,
+        status=parts["status"].whole() if "status" in parts else 200,
+        headers={name: read_value(value, tables) for name, value in headers.items()},
+        body=read_value(parts["body"], tables) if "body" in parts else None,
+        confirm=read_expression(parts["confirm"]) if "confirm" in parts else None,
     )
 
 

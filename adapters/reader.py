@@ -98,8 +98,11 @@ class Reader(NamedTuple):
         return next((rules for start, rules in self.families.items() if native.startswith(start)), ())
 
     def _items(self, body: Any, scope: Scope) -> list[tuple[Any, Any]]:
-        items: list[tuple[Any, Any]] = [(body, None)] if self.each else [(item, body) for item in _elements(body)]
-        for step in self.each:
+        found = self.each[0](body, scope) if self.each else body
+        if found is None:
+            raise MapFailed("the body does not hold the items where the mapping expects them")
+        items = [(item, body) for item in _elements(found)]
+        for step in self.each[1:]:
             items = [(item, parent) for parent, _ in items for item in _elements(step(parent, scope))]
         if len(items) > ITEMS_MAX:
             raise MapFailed(f"more than {ITEMS_MAX} items in one request")
@@ -158,8 +161,4 @@ class Reader(NamedTuple):
 
 
 def _elements(found: Any) -> list[Any]:
-    if isinstance(found, list):
-        return cast("list[Any]", found)
-    if found is None:
-        raise MapFailed("the body does not hold the items where the mapping expects them")
-    return [found]
+    return cast("list[Any]", found) if isinstance(found, list) else [found]

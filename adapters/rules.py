@@ -12,12 +12,14 @@ from adapters.fields import Read, Table, read_expression, read_value
 from adapters.functions.mail import enhanced_code, smtp_code
 from adapters.mapping_file import Place
 from adapters.shapes import BLOCK_SHAPES, EVENT_SHAPES, Shape, as_text
-from adapters.times import UNITS, ReadTime, time_reader, zone_named
+from adapters.times import UNITS, ReadTime, as_instant, time_reader, zone_named
 
 IGNORED = "ignored"
 """In place of an event type: authentic, but not about a message."""
 
 FIELDS = (*EVENT_SHAPES, "timestamp", *BLOCKS)
+
+_INSTANTS: dict[str, Shape] = {"next_attempt_at": as_instant}
 
 ReadMoment = Callable[[Any, Scope, int], int]
 """The event's time in milliseconds, given the item, its scope and when the request was received."""
@@ -133,7 +135,9 @@ def _read_block(name: str, place: Place, tables: Mapping[str, Table]) -> Read:
     parts = place.section(shapes)
     if name == "bounce" and "class" not in parts:
         raise place.invalid("a bounce needs `class`")
-    readers = tuple((_attribute(field), _shaped(part, shapes[field], tables)) for field, part in parts.items())
+    readers = tuple(
+        (_attribute(field), _shaped(part, _INSTANTS.get(field, shapes[field]), tables)) for field, part in parts.items()
+    )
     struct = BLOCKS[name]
     complete = _completions.get(name, _nothing_to_add)
 

@@ -7,6 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from adapters.errors import MapFailed
+from adapters.events import iso_millis
 
 ReadTime = Callable[[Any], int]
 """Milliseconds since 1970 of one native value; raises `MapFailed` when the value is no time."""
@@ -38,6 +39,14 @@ def time_reader(unit: str = "auto", zone: tzinfo | None = None, format_: str | N
         return found
 
     return read
+
+
+def as_instant(value: Any) -> str | None:
+    """A time as subscribers get all of them: ISO 8601, UTC, milliseconds. None for what is no time."""
+    try:
+        return iso_millis(_read_any(value))
+    except MapFailed:
+        return None
 
 
 def zone_named(name: str) -> tzinfo:
@@ -107,3 +116,6 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 def _milliseconds(moment: datetime) -> int:
     return (moment - _EPOCH) // _MILLISECOND
+
+
+_read_any = time_reader()

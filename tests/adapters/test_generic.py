@@ -49,6 +49,7 @@ EXAMPLES = {
     "smtp_code": 452,
     "enhanced_code": "4.2.2",
     "attempt": 2,
+    "next_attempt_at": "2026-01-01T01:00:00.000Z",
     "permanent": False,
     "first": True,
     "machine": True,

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from adapters.adapter import Adapter
+from adapters.adapter import Adapter, Answer
 from adapters.errors import MappingInvalid
 from adapters.mapping import load_mapping
 from adapters.reader import MappedEvent, Reading
@@ -86,6 +86,8 @@ class TestRefusals:
             (BODY + "refused_status: 200\n", 9, "refused_status", "from 400 to 599"),
             (BODY + "api_key: perhaps\n", 9, "api_key", "true or false"),
             (BODY + "decode: xml\n", 9, "decode", "not known"),
+            (BODY + "methods: [POTS]\n", 9, "methods[0]", "did you mean 'POST'"),
+            (BODY + "handshake: [{status: 200}]\n", 9, "handshake[0]", "needs `method` or `when`"),
             (BODY + "ignore: [{when: x}]\n", 9, "ignore[0]", "because"),
             (BODY.replace("types:\n  sent: email.sent\n", ""), 1, "", "'types' is missing"),
         ],
@@ -378,6 +380,11 @@ class TestBatches:
         assert read(adapter, {"events": []}).quarantined == []
         assert [item.index for item in read(adapter, {}).quarantined] == [None]
 
+    def test_a_part_without_items_is_quarantined_and_spares_its_neighbours(self) -> None:
+        found = read(acme("each: [users, events]\n" + BODY), {"users": [{"events": [mail()]}, {}, {"events": []}]})
+        assert len(found.events) == 1
+        assert [item.index for item in found.quarantined] == [1]
+
     def test_one_item_becomes_an_event_for_each_of_its_recipients(self) -> None:
         adapter = acme(BODY.replace("to\n", "[recipient().email, to]\n") + "recipients: bounced\ndedup: [kind]\n")
         found = reading(adapter, mail(bounced=[{"email": "a@x"}, {"email": "b@x"}]), mail(bounced=[]))
@@ -423,6 +430,54 @@ class TestDedup:
     def test_items_without_any_of_the_parts_are_told_apart_as_a_whole(self) -> None:
         adapter = acme(BODY + "dedup: [id]\n")
         assert only(adapter, mail(n=1)).dedup_key != only(adapter, mail(n=2)).dedup_key
+
+
+class TestHandshakes:
+    """Requests that carry no events."""
+
+    HANDSHAKES = """\
+handshake:
+  - {method: HEAD}
+  - method: OPTIONS
+    headers: {WebHook-Allowed-Origin: header('webhook-request-origin')}
+  - when: type == 'validation'
+    body: {object: {validationResponse: code}}
+  - when: type == 'confirmation' && starts_with(url, 'https://acme.example/')
+    status: 202
+    body: "'thanks'"
+    confirm: url
+"""
+
+    def answer(self, method: str, body: Any = "", headers: dict[str, str] | None = None) -> Answer | None:
+        request = native_request(body, headers)
+        request.method = method
+        return acme(BODY + self.HANDSHAKES).handshake(request)
+
+    def test_a_bare_try_is_answered_with_nothing_but_the_status(self) -> None:
+        assert self.answer("HEAD") == Answer(200, {}, b"", None)
+
+    def test_headers_and_bodies_are_taken_from_the_request(self) -> None:
+        allowed = self.answer("OPTIONS", headers={"webhook-request-origin": "events.example"})
+        assert allowed == Answer(200, {"WebHook-Allowed-Origin": "events.example"}, b"", None)
+        validated = self.answer("POST", {"type": "validation", "code": "123"})
+        assert validated == Answer(200, {}, b'{"validationResponse":"123"}', None)
+
+    def test_a_consent_is_a_url_to_fetch(self) -> None:
+        body = {"type": "confirmation", "url": "https://acme.example/yes"}
+        assert self.answer("POST", body) == Answer(202, {}, b"thanks", "https://acme.example/yes")
+        assert self.answer("POST", {**body, "url": "https://evil.example/"}) is None
+
+    def test_a_header_cannot_break_out_of_its_line(self) -> None:
+        assert self.answer("OPTIONS", headers={"webhook-request-origin": "a\r\nb: c"}) == Answer(200, {}, b"", None)
+
+    @pytest.mark.parametrize("body", [mail(), [], "{broken", {"type": "confirmation", "url": 7}], ids=str)
+    def test_other_requests_are_no_handshakes(self, body: object) -> None:
+        assert self.answer("POST", body) is None
+        assert self.answer("GET", body) is None
+
+    def test_events_come_by_post_unless_the_mapping_says_otherwise(self) -> None:
+        assert list(acme().methods) == ["POST"]
+        assert list(acme(BODY + "methods: [GET, POST]\n").methods) == ["GET", "POST"]
 
 
 class TestAdapter:
