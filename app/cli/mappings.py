@@ -15,7 +15,6 @@ from adapters.mapping import load_mapping
 from app.cli.configuration import settings_in_force
 from app.cli.errors import CheckFailed, Misconfigured
 from app.cli.output import json_option, show_list, show_one
-from app.cli.starting import explained
 
 _SUFFIX = ".yaml"
 _COLUMNS = {"Provider": "provider", "Title": "title", "Secrets": "secrets", "Native types": "native_types"}
@@ -67,8 +66,7 @@ def check_mappings(files: Sequence[Path]) -> None:
         mailweir mappings check
         mailweir mappings check acme.yaml
     """
-    with explained():
-        found = [_read(path) for path in files] if files else [*_shipped(), *_own()]
+    found = [_read(path) for path in files] if files else [*_shipped(), *_own()]
     mistakes = [mistake for file in found if (mistake := _mistake(*file))]
     for mistake in mistakes:
         click.echo(str(mistake))
@@ -79,8 +77,10 @@ def check_mappings(files: Sequence[Path]) -> None:
 
 def load_catalog() -> Catalog:
     """The mappings that `serve` would load. Raises Misconfigured for one that is wrong."""
-    with explained():
+    try:
         return Catalog.load(settings_in_force().mappings_dir)
+    except MappingInvalid as mistake:
+        raise Misconfigured(str(mistake)) from mistake
 
 
 def find_adapter(provider: str) -> Adapter:
@@ -114,7 +114,7 @@ def _own() -> Iterator[MappingFile]:
     if folder is None:
         return
     if not folder.is_dir():
-        raise MappingInvalid("is not a folder; check MAILWEIR_MAPPINGS_DIR", file=str(folder))
+        raise Misconfigured(f"{folder} is not a folder; check MAILWEIR_MAPPINGS_DIR")
     for path in sorted(folder.glob(f"*{_SUFFIX}")):
         yield _read(path)
 
@@ -123,7 +123,7 @@ def _read(path: Path) -> MappingFile:
     try:
         return str(path), path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise MappingInvalid(f"cannot be read: {error}", file=str(path)) from error
+        raise Misconfigured(f"{path} cannot be read: {error}") from error
 
 
 def _mistake(file: str, text: str) -> MappingInvalid | None:

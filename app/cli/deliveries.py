@@ -1,0 +1,63 @@
+"""`mailweir deliveries`: what was sent to whom."""
+
+import rich_click as click
+from click import argument
+
+from app.cli.client import Client, with_client
+from app.cli.listing import SPAN, filters
+from app.cli.output import show_list, show_one
+
+_PATH = "/api/deliveries"
+_COLUMNS = {
+    "Id": "id",
+    "Type": "type",
+    "Endpoint": "endpoint_id",
+    "Status": "status",
+    "Attempts": "attempts",
+    "Answer": "status_code",
+    "Error": "error",
+    "Next attempt": "next_attempt_at",
+}
+_FILTERS = {
+    "status": "pending, sending, delivered, failed, held or cancelled.",
+    "status_code": "The HTTP status of the last attempt.",
+    "endpoint_id": "The endpoint's number.",
+    "type": "bounce, click, email.bounced, …",
+    **SPAN,
+}
+
+
+@click.group()
+def deliveries() -> None:
+    """See what was sent to whom, and send it again.
+
+    \b
+    Examples:
+        mailweir deliveries list --status failed
+        mailweir deliveries show dlv_…
+        mailweir deliveries retry dlv_…
+    """
+
+
+@deliveries.command("list")
+@filters(_FILTERS)
+@with_client
+def list_deliveries(client: Client, limit: int, **query: str | None) -> None:
+    """List deliveries, newest first."""
+    show_list(client.pages(_PATH, query, limit), _COLUMNS, empty="No such delivery.")
+
+
+@deliveries.command("show")
+@argument("delivery_id")
+@with_client
+def show_delivery(client: Client, delivery_id: str) -> None:
+    """Show a delivery with every attempt: requests, answers, timing."""
+    show_one(client.get(f"{_PATH}/{delivery_id}"))
+
+
+@deliveries.command("retry")
+@argument("delivery_id")
+@with_client
+def retry_delivery(client: Client, delivery_id: str) -> None:
+    """Send a delivery once more, now, whatever became of it before."""
+    show_one(client.post(f"{_PATH}/{delivery_id}/retry"))

@@ -1,0 +1,145 @@
+"""`mailweir serve`: the gateway in this process, until it is told to stop."""
+
+import errno
+import socket
+from collections.abc import Awaitable
+from contextlib import suppress
+from typing import Any
+
+import rich_click as click
+import uvicorn
+from click import option
+
+from app.asgi import create_app
+from app.cli.configuration import settings_in_force, without_password
+from app.cli.errors import Misconfigured
+from app.cli.logs import write_logs
+from app.cli.starting import explained
+from app.gateway import Gateway
+from app.settings import Settings
+
+BACKLOG = 2_048
+GRACE_S = 10
+"""How long requests under way may take to end when the gateway is told to stop."""
+
+
+@click.command()
+@option("--host", help="The address to listen on; MAILWEIR_HOST unless given.")
+@option("--port", type=click.IntRange(1, 65535), help="The port to listen on; MAILWEIR_PORT unless given.")
+def serve(host: str | None, port: int | None) -> None:
+    """Run the gateway until Ctrl+C, or until it is told to terminate.
+
+    The first start creates the database and an admin API key. The key is shown once: keep it. Ending is safe at any
+    time; what is not delivered by then is delivered after the next start.
+
+    \b
+    Examples:
+        mailweir serve
+        mailweir serve --host 0.0.0.0 --port 80
+        MAILWEIR_DATABASE_URL=postgresql+asyncpg://user:password@db/mailweir mailweir serve
+    """
+    settings = settings_in_force(host=host, port=port)
+    write_logs(settings.log_format)
+    with explained():
+        app = Watched(create_app(settings))
+    listener = _listen(settings.host, settings.port)
+    with suppress(KeyboardInterrupt), suppress(SystemExit):  # a failed start is told below
+        _Server(_uvicorn(app), settings, app).run([listener])
+    with explained():
+        app.raise_failure()
+
+
+class Watched:
+    """The application, and why it did not start: to uvicorn that is no more than a line to log."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+        self._failure: Exception | None = None
+
+    def __call__(self, scope: Any, receive: Any, send: Any) -> Awaitable[None]:
+        return self._live(scope, receive, send) if scope["type"] == "lifespan" else self.app(scope, receive, send)
+
+    def raise_failure(self) -> None:
+        """Raises what ended the application, if something did, out of the groups that task groups put around it."""
+        failure = self._failure
+        while isinstance(failure, ExceptionGroup) and len(failure.exceptions) == 1:
+            failure = failure.exceptions[0]
+        if failure is not None:
+            raise failure
+
+    async def _live(self, scope: Any, receive: Any, send: Any) -> None:
+        async def send_without_traceback(message: Any) -> None:
+            await send({"type": message["type"]})
+
+        try:
+            await self.app(scope, receive, send_without_traceback)
+        except Exception as failure:  # noqa: BLE001  raised again by `raise_failure`, out of uvicorn's hands
+            self._failure = failure
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, which says hello in our words once it listens."""
+
+    def __init__(self, config: uvicorn.Config, settings: Settings, watched: Watched) -> None:
+        super().__init__(config)
+        self._settings = settings
+        self._watched = watched
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Opens the gateway, then takes requests."""
+        await super().startup(sockets)
+        if self.started:
+            click.echo(_banner(self._settings, self._watched.app.state.gateway))
+
+
+def _uvicorn(app: Watched) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        interface="asgi3",
+        loop="uvloop",
+        http="httptools",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        backlog=BACKLOG,
+        timeout_graceful_shutdown=GRACE_S,
+    )
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """The port is taken before the database is touched, so that a first start whose key nobody sees cannot happen."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise Misconfigured(_not_listening(host, port, error)) from error
+
+
+def _not_listening(host: str, port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} is in use: is a gateway running already? Take another with --port or MAILWEIR_PORT"
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return f"port {port} may not be used by this user; take one above 1023 with --port or MAILWEIR_PORT"
+    return f"cannot listen on {host}:{port} ({error.strerror or error}); check MAILWEIR_HOST"
+
+
+def _banner(settings: Settings, gateway: Gateway) -> str:
+    lines = [
+        f"Mailweir serves on http://{_in_url(settings.host)}:{settings.port}",
+        f"  database     {without_password(settings.database_url)}",
+    ]
+    if settings.public_url:
+        lines.insert(1, f"  public URL   {settings.base_url}")
+    if gateway.first_key:
+        lines += [
+            f"  admin key    {gateway.first_key}",
+            "               shown once, stored hashed: keep it",
+            "  next         export MAILWEIR_API_KEY=<the key>, then: mailweir sources add --help",
+        ]
+    return "\n".join(lines)
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
