@@ -170,13 +170,19 @@ def parse(text: str, file: str) -> Place:
         node = cast("yaml.Node | None", yaml.compose(text, Loader=_Loader))  # type: ignore[arg-type]
     except yaml.MarkedYAMLError as mistake:
         mark = mistake.problem_mark
-        problem = mistake.problem or "not YAML"
-        raise MappingInvalid(problem, file=file, line=mark.line + 1 if mark else None) from None
+        raise MappingInvalid(_explained(mistake), file=file, line=mark.line + 1 if mark else None) from None
     except (yaml.YAMLError, RecursionError) as mistake:
         raise MappingInvalid(f"not YAML: {mistake}", file=file) from None
     if node is None:
         raise MappingInvalid("the file is empty", file=file, line=1)
     return Place(node, file)
+
+
+def _explained(mistake: yaml.MarkedYAMLError) -> str:
+    problem = mistake.problem or "not YAML"
+    if "expected ','" not in problem:
+        return problem
+    return f"{problem}: between [ ] or {{ }} an expression with a comma or a bracket needs quotes around it"
 
 
 def _suggestion(word: str, known: Collection[str]) -> str:

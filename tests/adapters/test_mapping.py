@@ -55,6 +55,7 @@ class TestRefusals:
         ("text", "line", "key", "message"),
         [
             ("native_type: [", 4, "", ""),
+            (BODY.replace("to\n", "[lower(to), join('', [a, b])]\n"), 5, "", "needs quotes around it"),
             (BODY + "native_type: kind\n", 9, "native_type", "given twice"),
             (BODY + "  sent: email.delivered\n", 9, "types.sent", "given twice"),
             (BODY.replace("native_type", "nativ_type"), 3, "nativ_type", "did you mean 'native_type'"),
