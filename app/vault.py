@@ -2,7 +2,7 @@
 
 A sealed value is a Fernet token (AES-128-CBC with HMAC-SHA256, https://github.com/fernet/spec) of its JSON. Each key of
 the setting, whatever its length, becomes a Fernet key through HKDF-SHA256. The first key seals, all of them open: to
-rotate, put the new key in front and restart every node: the start seals what is stored anew (`store.reseal`), and then
+rotate, put the new key in front and restart every node: the start seals what is stored anew (`reseal_secrets`), and then
 the old key may go.
 """
 

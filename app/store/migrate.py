@@ -1,12 +1,14 @@
-"""Brings the tables to the form that this version of the code expects."""
+"""What a start brings up to date: the tables for this version of the code, the stored secrets for the newest key."""
 
 from pathlib import Path
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from app.store.errors import DatabaseTooNew
+from app.store.tables import EndpointRow, SourceRow, table_of
 from app.store.transactions import alone, writing
+from app.vault import Vault
 
 HEAD = "0001"
 """The newest revision under `migrations/versions`; a database that is there needs nothing, not even Alembic."""
@@ -34,6 +36,17 @@ async def current_revision(engine: AsyncEngine) -> str | None:
         return await connection.run_sync(_revision)
 
 
+async def reseal_secrets(engine: AsyncEngine, vault: Vault) -> int:
+    """Seals anew what an older key of the vault sealed; how many rows that were.
+
+    Raises VaultError, having changed nothing, when no key of the vault opens one of them, so that a start with the
+    wrong key ends here and not at the first request.
+    """
+    async with writing(engine) as connection:
+        sources = await _reseal(connection, table_of(SourceRow), vault)
+        return sources + await _reseal(connection, table_of(EndpointRow), vault)
+
+
 def _revision(connection: sa.Connection) -> str | None:
     if not sa.inspect(connection).has_table(_VERSION.name):
         return None
@@ -56,3 +69,15 @@ def _upgrade(connection: sa.Connection) -> None:
             "a newer version was here: run that one, or restore a backup from before"
         )
     command.upgrade(config, "head")
+
+
+async def _reseal(connection: AsyncConnection, table: sa.Table, vault: Vault) -> int:
+    query = sa.select(table.c.id, table.c.secrets_sealed).order_by(table.c.id).with_for_update()
+    older = [
+        (row.id, resealed)
+        for row in await connection.execute(query)
+        if (resealed := vault.reseal(row.secrets_sealed)) != row.secrets_sealed
+    ]
+    for number, resealed in older:
+        await connection.execute(sa.update(table).where(table.c.id == number).values(secrets_sealed=resealed))
+    return len(older)

@@ -1,7 +1,7 @@
 import pytest
 
 from app.store.endpoints import endpoint_secrets
-from app.store.reseal import reseal_secrets
+from app.store.migrate import reseal_secrets
 from app.store.sources import source_secrets
 from app.store.tables import SourceRow
 from app.vault import Vault, VaultError
