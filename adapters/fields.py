@@ -14,6 +14,7 @@
 
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, cast
 
 from adapters.closures import path
@@ -27,6 +28,7 @@ Read = Callable[[Any, Scope], Any]
 
 Table = Mapping[str, Any]
 
+EXPRESSIONS_CACHED_MAX = 4_096
 _PATH = re.compile(r'(?:[A-Za-z_]\w*|"[\w-]+")(?:\.(?:[A-Za-z_]\w*|"[\w-]+"))*', re.ASCII)
 _NAME = re.compile(r'"([\w-]+)"')
 _FORMS = {
@@ -64,10 +66,16 @@ def read_expression(place: Place) -> Read:
     """Compile one expression; a mistake in it is shown with its position."""
     source = place.text()
     try:
-        expression = compile_expression(source)
+        return _compiled(source)
     except ExpressionError as mistake:
         at = "" if mistake.position is None else f", at character {mistake.position + 1}"
         raise place.invalid(f"{mistake}{at} of: {source}") from None
+
+
+@lru_cache(maxsize=EXPRESSIONS_CACHED_MAX)
+def _compiled(source: str) -> Read:
+    """Fields for all types are read once for each type, so that most expressions come again and again."""
+    expression = compile_expression(source)
     # A bare path cannot fail: it does without the expression's own call, which doubles the speed of most mappings.
     return path(_NAME.sub(r"\1", source).split(".")) if _PATH.fullmatch(source) else expression
 
