@@ -99,7 +99,8 @@ class Attempts:
         )
 
     def _without_attempt(self, item: Item, status: str, reason: str) -> Outcome:
-        log.info("delivery.not_attempted", delivery_id=public_id(DELIVERY, item.delivery_id), status=status, reason=reason)
+        delivery_id = public_id(DELIVERY, item.delivery_id)
+        log.info("delivery.not_attempted", delivery_id=delivery_id, status=status, reason=reason)
         now_ms = self._clock.ms()
         finished_at = now_ms if status == CANCELLED else None
         return Outcome(item.delivery_id, self._node, status, due_at=now_ms, finished_at=finished_at, error=reason)

@@ -21,11 +21,12 @@ from app.routing import Router
 from app.settings import Settings
 from app.signer import USER_AGENT
 from app.store.accounts import first_start
+from app.store.endpoints import settle_endpoints
 from app.store.engine import is_sqlite, open_engine
 from app.store.ids import IdSource
 from app.store.leases import return_all_of
 from app.store.ledger import Ledger
-from app.store.migrate import migrate
+from app.store.migrate import migrate, reseal_secrets
 from app.store.nodes import join, sole_user
 from app.vault import Vault
 
@@ -82,6 +83,8 @@ class Gateway:
             self._closing.enter_context(sole_user(Path(self.engine.url.database or "")))
         await migrate(self.engine)
         self.first_key = await first_start(self.engine, self.clock, settings.api_key)
+        await reseal_secrets(self.engine, self.vault)
+        await settle_endpoints(self.engine, self.clock.now())
         self._node = await join(self.engine, self.clock)
         if alone:
             async with self.engine.begin() as connection:

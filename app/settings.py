@@ -51,11 +51,9 @@ class Settings(BaseSettings):
     allow_networks: Annotated[tuple[str, ...], NoDecode] = _setting(
         (), "Private networks that endpoints may live in.", unit="CIDRs, comma-separated"
     )
-    retention_days: int = _setting(30, "Older receipts, events, deliveries and attempts go.", unit="days", ge=1)
     log_format: str = _setting("auto", "console, json or auto.", pattern="^(auto|console|json)$")
 
     body_bytes_max: int = _setting(5 * 1024 * 1024, "The largest inbound body; above, 413.", unit="bytes", ge=1)
-    batch_items_max: int = _setting(10_000, "The most items in one inbound batch.", unit="items", ge=1)
     rejected_body_bytes_max: int = _setting(16_384, "How much of a rejected body is kept.", unit="bytes", ge=0)
     api_body_bytes_max: int = _setting(262_144, "The largest body of an API call.", unit="bytes", ge=1024)
     commit_items_max: int = _setting(2_000, "The most rows one shared commit carries.", ge=1)

@@ -1,0 +1,97 @@
+"""The gateway as its users run it: a process of its own, on a port, with its data in a folder."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import monotonic, sleep
+
+import httpx
+
+ROOT = Path(__file__).parents[1]
+KEY = "mw_live_for_the_tests"
+START_WITHIN_S = 30
+
+
+class Process:
+    """One run of `mailweir serve`."""
+
+    def __init__(self, folder: Path, port: int, settings: dict[str, str]) -> None:
+        self.folder = folder
+        self.url = f"http://127.0.0.1:{port}"
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("MAILWEIR_")},
+            "MAILWEIR_PORT": str(port),
+            "MAILWEIR_API_KEY": KEY,
+            "MAILWEIR_DATA_DIR": str(folder),
+            "MAILWEIR_DATABASE_URL": f"sqlite+aiosqlite:///{folder}/mailweir.db",
+            "MAILWEIR_ALLOW_NETWORKS": "127.0.0.0/8",
+            **settings,
+        }
+        self.log = (folder / "serve.log").open("ab")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "app", "serve"], cwd=ROOT, env=self.environment, stdout=self.log, stderr=self.log
+        )
+
+    def wait_until_ready(self) -> None:
+        deadline = monotonic() + START_WITHIN_S
+        while self.process.poll() is None and monotonic() < deadline:
+            try:
+                if httpx.get(f"{self.url}/ready", timeout=2).status_code == 200:
+                    return
+            except httpx.TransportError:
+                sleep(0.02)
+        raise AssertionError(f"the gateway did not start:\n{(self.folder / 'serve.log').read_text()}")
+
+    def kill(self) -> None:
+        """The end without warning: nothing is flushed, nothing is told."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+        self.log.close()
+
+    def stop(self) -> None:
+        """The orderly end."""
+        self.process.terminate()
+        try:
+            self.process.wait(15)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.log.close()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+def started(folder: Path, port: int | None = None, **settings: str) -> Process:
+    """A gateway that is ready; the caller stops or kills it."""
+    process = Process(folder, port or free_port(), settings)
+    try:
+        process.wait_until_ready()
+    except BaseException:
+        process.kill()
+        raise
+    return process
+
+
+@contextmanager
+def running(folder: Path, **settings: str) -> Iterator[Process]:
+    """A gateway that is ready, stopped at the end."""
+    process = started(folder, **settings)
+    try:
+        yield process
+    finally:
+        process.stop()
+
+
+@contextmanager
+def client(gateway: Process) -> Iterator[httpx.Client]:
+    """An HTTP client with the admin key."""
+    with httpx.Client(base_url=gateway.url, headers={"Authorization": f"Bearer {KEY}"}, timeout=30) as http:
+        yield http
