@@ -1,9 +1,9 @@
 """The vault: what providers and subscribers share with us is sealed before it reaches the database.
 
 A sealed value is a Fernet token (AES-128-CBC with HMAC-SHA256, https://github.com/fernet/spec) of its JSON. Each key of
-the setting, whatever its length, becomes a Fernet key through HKDF-SHA256. The first key seals, all of them open: to
-rotate, put the new key in front and restart every node: the start seals what is stored anew (`reseal_secrets`), and then
-the old key may go.
+the setting, whatever its length, becomes a Fernet key through HKDF-SHA256. The first key seals, all of them open. To
+rotate, put the new key in front and restart: the start seals what is stored anew (`reseal_secrets`), and the old key
+may go. Where several nodes run, first add the new key at the end everywhere, so that each can open what others seal.
 """
 
 import base64
