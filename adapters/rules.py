@@ -19,6 +19,7 @@ IGNORED = "ignored"
 
 FIELDS = (*EVENT_SHAPES, "timestamp", *BLOCKS)
 
+_IDENTITIES = {"recipient", "email_id", "message_id"}
 _INSTANTS: dict[str, Shape] = {"next_attempt_at": as_instant}
 
 ReadMoment = Callable[[Any, Scope, int], int]
@@ -74,22 +75,20 @@ def read_rules(place: Place, base: Mapping[str, Place], tables: Mapping[str, Tab
 
 
 def _read_rule(place: Place, base: Mapping[str, Place], tables: Mapping[str, Table]) -> Rule:
-    if not place.is_section:
-        return Rule(_unified_type(place), None, base, tables)
-    parts = place.section(("when", "type", "fields"))
+    parts = place.section(("when", "type", "fields")) if place.is_section else {"type": place}
     if "type" not in parts:
         raise place.invalid("a rule needs `type`")
-    when = read_expression(parts["when"]) if "when" in parts else None
-    return Rule(_unified_type(parts["type"]), when, extended(base, parts.get("fields")), tables)
+    type_ = parts["type"].one_of((*MESSAGE_TYPES, IGNORED))
+    fields = extended(base, parts.get("fields"))
+    rule = Rule(type_, read_expression(parts["when"]) if "when" in parts else None, fields, tables)
+    if type_ != IGNORED and ("timestamp" not in fields or not fields.keys() & _IDENTITIES):
+        raise place.invalid("its events need `timestamp` and one of `recipient`, `email_id`, `message_id` in `fields`")
+    return rule
 
 
 def extended(base: Mapping[str, Place], place: Place | None) -> dict[str, Place]:
     """The fields of `base` with those at `place` added or put in their stead."""
     return dict(base) if place is None else {**base, **place.section(FIELDS)}
-
-
-def _unified_type(place: Place) -> str:
-    return place.one_of((*MESSAGE_TYPES, IGNORED))
 
 
 def _attribute(field: str) -> str:

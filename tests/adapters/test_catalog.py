@@ -14,6 +14,7 @@ provider: acme
 verify: none
 recognize: header('x-acme')
 native_type: kind
+fields: {recipient: to, timestamp: at}
 types: {sent: email.sent}
 """
 

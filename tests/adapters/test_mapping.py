@@ -81,6 +81,8 @@ class TestRefusals:
             ),
             (BODY.replace(" email.sent", " [email.sent, email.open]"), 8, "types.sent[1]", "never reached"),
             (BODY.replace(" email.sent", " {when: x}"), 8, "types.sent", "needs `type`"),
+            (BODY.replace("timestamp: at", "subject: at"), 8, "types.sent", "need `timestamp`"),
+            (BODY.replace("recipient: to", "subject: to"), 8, "types.sent", "one of `recipient`"),
             (BODY.replace(" email.sent", " []"), 8, "types.sent", "at least one rule"),
             (BODY + "samples: {events: {opened: {}}}\n", 9, "samples.events.opened", "does not name"),
             (BODY + "unknown: drop\n", 9, "unknown", "not known"),
