@@ -5,7 +5,7 @@ import contextlib
 import itertools
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import httpx
@@ -50,26 +50,35 @@ def register(gateway: Process, sink: Sink) -> None:
         assert http.post("/api/webhooks/manage", json=endpoint).status_code == 201
 
 
-async def post_all(requests: dict[str, NativeRequest], answered: set[str], *, at_once: int = 16) -> None:
-    """Posts them; whatever is answered 200 is noted in `answered`, whatever the crash cuts off is not."""
-    waiting = iter(requests.items())
+class Posting:
+    """Posts requests and notes in `answered` which were answered 200; what the crash cuts off is not."""
 
-    async def post_next(http: httpx.AsyncClient) -> None:
+    def __init__(self, requests: dict[str, NativeRequest]) -> None:
+        self.requests = requests
+        self.answered = set[str]()
+        self._enough = asyncio.Event()
+        self._moment = 0
+
+    async def all(self, *, at_once: int = 16) -> None:
+        waiting = iter(self.requests.items())
+        async with httpx.AsyncClient(timeout=10) as http:
+            await asyncio.gather(*(self._next(http, waiting) for _ in range(at_once)))
+
+    async def answers(self, moment: int) -> None:
+        """Returns in the middle of the posting, when so many requests are answered."""
+        self._moment = moment
+        self._enough.clear()
+        async with asyncio.timeout(60):
+            await self._enough.wait()
+
+    async def _next(self, http: httpx.AsyncClient, waiting: Iterator[tuple[str, NativeRequest]]) -> None:
         for event_id, request in waiting:
             with contextlib.suppress(httpx.TransportError):
                 answer = await http.post(request.url, content=request.body, headers=dict(request.headers))
                 if answer.status_code == 200:
-                    answered.add(event_id)
-
-    async with contextlib.AsyncExitStack() as stack:
-        clients = [await stack.enter_async_context(httpx.AsyncClient(timeout=10)) for _ in range(at_once)]
-        await asyncio.gather(*(post_next(http) for http in clients))
-
-
-async def enough(answered: set[str], count: int) -> None:
-    async with asyncio.timeout(60):
-        while len(answered) < count:  # noqa: ASYNC110 - the crash comes at this very moment, between two answers
-            await asyncio.sleep(0)
+                    self.answered.add(event_id)
+            if len(self.answered) >= self._moment:
+                self._enough.set()
 
 
 def event_ids(requests: Iterable[Received]) -> set[str]:
@@ -91,27 +100,26 @@ def stored(folder: Path, query: str) -> list[tuple[object, ...]]:
 
 
 async def test_nothing_acknowledged_is_lost_by_kill_9_and_nothing_is_stored_twice(tmp_path: Path) -> None:
-    answered = set[str]()
     async with serve() as sink:
         port = free_port()
         gateway = await asyncio.to_thread(started, tmp_path, port)
-        requests = native_requests(gateway.url)
+        posting = Posting(native_requests(gateway.url))
         await asyncio.to_thread(register, gateway, sink)
         for moment in (REQUESTS // 4, REQUESTS // 2):
-            posting = asyncio.create_task(post_all(requests, answered))
-            await enough(answered, moment)
+            round_of_posts = asyncio.create_task(posting.all())
+            await posting.answers(moment)
             gateway.kill()
-            await posting
+            await round_of_posts
             gateway = await asyncio.to_thread(started, tmp_path, port)
         try:
-            assert 0 < len(answered) < REQUESTS, "the crashes came too early or too late to show anything"
-            await until_all_arrived(sink, answered)
-            await post_all(requests, answered)  # what a provider does with the requests that nobody answered
-            assert len(answered) == REQUESTS
-            await until_all_arrived(sink, answered)
+            assert 0 < len(posting.answered) < REQUESTS, "the crashes came too early or too late to show anything"
+            await until_all_arrived(sink, posting.answered)
+            await posting.all()  # what a provider does with requests that nobody answered
+            assert len(posting.answered) == REQUESTS
+            await until_all_arrived(sink, posting.answered)
         finally:
             await asyncio.to_thread(gateway.stop)
     assert stored(tmp_path, "SELECT count(*), count(DISTINCT dedup_key) FROM event") == [(REQUESTS, REQUESTS)]
     assert stored(tmp_path, "SELECT status, count(*) FROM delivery GROUP BY status") == [("delivered", REQUESTS)]
     assert stored(tmp_path, "SELECT count(*) FROM (SELECT event_id FROM delivery GROUP BY event_id)") == [(REQUESTS,)]
-    assert event_ids(sink.requests) == set(requests)
+    assert event_ids(sink.requests) == set(posting.requests)
