@@ -118,18 +118,20 @@ class Egress:
         return _Target(parsed, parsed.scheme == "http", f"{host}:{parsed.port or DEFAULT_PORTS[parsed.scheme]}")
 
     async def _exchange(self, notes: PostNotes, request: httpx.Request) -> None:
-        response = await self._send(notes, request)
-        notes.answered_at = perf_counter()
-        notes.status = response.status_code
-        notes.headers = _first_headers(response.headers.raw)
-        notes.truncated = True
+        response: httpx.Response | None = None
         at_end = False
         try:
+            response = await self._send(notes, request)
+            notes.answered_at = perf_counter()
+            notes.status = response.status_code
+            notes.headers = _first_headers(response.headers.raw)
+            notes.truncated = True
             at_end = await self._read(notes, response.stream)
         finally:
             if not at_end:
                 notes.abort_connection()
-            await response.aclose()
+            if response is not None:
+                await response.aclose()
 
     async def _send(self, notes: PostNotes, request: httpx.Request) -> httpx.Response:
         try:
@@ -195,7 +197,7 @@ class _TimedRequest(aiohttp.ClientRequest):
     async def send(self, conn: Connection) -> aiohttp.ClientResponse:
         notes = _notes.get()
         notes.connected_at = perf_counter()
-        notes.transport = conn.transport
+        notes.connection, notes.transport = conn, conn.transport
         return await super().send(conn)
 
 

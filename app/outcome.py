@@ -2,7 +2,7 @@
 
 import asyncio
 from time import perf_counter
-from typing import Literal
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -39,6 +39,13 @@ class PostOutcome(msgspec.Struct, frozen=True):
     error_kind: ErrorKind | None
 
 
+class Connection(Protocol):
+    """A pooled connection; it has no transport any more once it was given back or closed."""
+
+    @property
+    def transport(self) -> asyncio.Transport | None: ...
+
+
 class PostNotes:
     """What is known so far of one post under way. Times are `perf_counter` seconds."""
 
@@ -53,6 +60,7 @@ class PostNotes:
         self.tls_started_at: float | None = None
         self.connected_at: float | None = None
         self.answered_at: float | None = None
+        self.connection: Connection | None = None
         self.transport: asyncio.Transport | None = None
         self.status: int | None = None
         self.headers: list[tuple[str, str]] = []
@@ -84,9 +92,10 @@ class PostNotes:
         return PostOutcome(self.status, self.headers, self.body, self.truncated, self.timing(), message, kind)
 
     def abort_connection(self) -> None:
-        """Closes the connection at once."""
-        # A polite close would go on reading an endless body until TLS says goodbye.
-        if self.transport is not None:
+        """Closes the connection at once, unless it was given back to the pool (which only happens after an answer)."""
+        # A polite close waits, under uvloop for half a minute, for a goodbye that a subscriber may never send.
+        given_back = self.status is not None and self.connection is not None and self.connection.transport is None
+        if self.transport is not None and not given_back:
             self.transport.abort()
 
 

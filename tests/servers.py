@@ -3,8 +3,11 @@
 import asyncio
 import contextlib
 import json
+import os
+import socket
 import ssl
-from collections.abc import AsyncIterator, Sequence
+import threading
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -153,6 +156,48 @@ async def sink(*script: Answer, tls: ssl.SSLContext | None = None, port: int = 0
 
 def redirect_to(url: str, status: int = 302) -> Answer:
     return Answer(status, {"Location": url}, b"moved")
+
+
+class DeafServer:
+    """A TLS server for one connection: sends `answer` to the first request and does not care for goodbyes."""
+
+    def __init__(self, tls: ssl.SSLContext, answer: bytes) -> None:
+        self._tls = tls
+        self._answer = answer
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener.settimeout(20)
+        self.url = f"https://127.0.0.1:{self._listener.getsockname()[1]}/hook"
+        self.left = threading.Event()
+        """Set when the connection itself is gone."""
+
+    def serve(self) -> None:
+        with contextlib.suppress(OSError), self._listener:
+            connection, _ = self._listener.accept()
+            connection.settimeout(20)
+            with self._tls.wrap_socket(connection, server_side=True) as secure:
+                secure.recv(65_536)
+                secure.sendall(self._answer)
+                self._wait_below_tls(secure)
+
+    def _wait_below_tls(self, secure: ssl.SSLSocket) -> None:
+        with socket.socket(fileno=os.dup(secure.fileno())) as raw:
+            raw.settimeout(20)
+            try:
+                while raw.recv(65_536):
+                    pass
+            except ConnectionError:
+                pass
+        self.left.set()
+
+
+@contextlib.contextmanager
+def deaf_server(tls: ssl.SSLContext, answer: bytes = b"") -> Iterator[DeafServer]:
+    """A running DeafServer; without an `answer` it is dumb as well."""
+    server = DeafServer(tls, answer)
+    thread = threading.Thread(target=server.serve)
+    thread.start()
+    yield server
+    thread.join()
 
 
 def self_signed(folder: Path, *names: str, valid_for: timedelta = timedelta(days=1)) -> tuple[ssl.SSLContext, Path]:

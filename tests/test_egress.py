@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from app.egress import BODY_BYTES_MAX, BODY_DRAIN_BYTES_MAX, Egress, Guard, PostOutcome
-from tests.servers import Answer, redirect_to, self_signed, sink
+from tests.servers import Answer, deaf_server, redirect_to, self_signed, sink
 
 BODY = b'{"id":"evt_01K"}'
 HEADERS = {"Content-Type": "application/json", "webhook-id": "evt_01K"}
@@ -255,6 +255,15 @@ async def test_an_endless_body_over_tls_is_cut_just_so(tmp_path: Path) -> None:
         outcome = await post(egress, subscriber.url)
         await asyncio.wait_for(asyncio.gather(*subscriber.tasks), 10)
     assert (outcome.status, len(outcome.body), outcome.truncated) == (200, BODY_BYTES_MAX, True)
+
+
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * BODY_DRAIN_BYTES_MAX * 2])
+async def test_a_tls_connection_is_dropped_without_waiting_for_a_goodbye(tmp_path: Path, answer: bytes) -> None:
+    tls, certificate = self_signed(tmp_path)
+    with deaf_server(tls, answer) as subscriber:
+        async with opened(Guard(LOOPBACK), extra_ca_file=str(certificate)) as egress:
+            await post(egress, subscriber.url, timeout_s=0.3)
+            assert await asyncio.to_thread(subscriber.left.wait, 10)
 
 
 @pytest.mark.parametrize(
