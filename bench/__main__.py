@@ -1,11 +1,13 @@
 """`python -m bench`: everything in one run, on loopback, in less than three minutes; it stops by itself."""
 
 import argparse
+import signal
 import sys
 import tempfile
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from types import FrameType
 
 from bench import report
 from bench.machine import ROOT, describe, load_average
@@ -15,6 +17,7 @@ from bench.server import ServerBroken, running
 
 RESULTS = ROOT / "bench" / "results"
 LIMITS = "limits"
+RUN_SECONDS_MAX = 600
 
 
 def main() -> int:
@@ -27,6 +30,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="run-", dir=RESULTS) as folder:
         machine = describe(Path(folder))
         try:
+            _end_after(RUN_SECONDS_MAX)
             figures = _measure(Path(folder), asked.only, options)
         except (RunBroken, ServerBroken) as broken:
             print(f"bench: {broken}", file=sys.stderr)
@@ -77,6 +81,16 @@ def _on_one_server(rig: Rig, folder: Path, names: list[str], options: Options) -
             _say(name)
             figures += MEASURES[name](rig, server, options)
     return figures
+
+
+def _end_after(seconds: int) -> None:
+    """The last resort: no run is worth more time, whatever hangs."""
+
+    def too_late(_signal: int, _frame: FrameType | None) -> None:
+        raise RunBroken(f"not finished within {seconds} s")
+
+    signal.signal(signal.SIGALRM, too_late)
+    signal.alarm(seconds)
 
 
 def _say(name: str) -> None:

@@ -34,25 +34,21 @@ def serve(pipe: Connection) -> None:
 async def _serve(pipe: Connection) -> None:
     loop = asyncio.get_running_loop()
     arrivals = list[tuple[int, bytes]]()
-    stopped = asyncio.Event()
     server = await loop.create_server(lambda: _Subscriber(arrivals), "127.0.0.1", 0, backlog=1024)
     pipe.send(server.sockets[0].getsockname()[1])
-    loop.add_reader(pipe.fileno(), _obey, pipe, arrivals, stopped)
-    await stopped.wait()
+    await asyncio.to_thread(_obey, pipe, arrivals)
     server.close()
 
 
-def _obey(pipe: Connection, arrivals: list[tuple[int, bytes]], stopped: asyncio.Event) -> None:
-    command = "stop"
+def _obey(pipe: Connection, arrivals: list[tuple[int, bytes]]) -> None:
+    """In a thread of its own, because the pipe blocks; returns at "stop", or when nobody holds the other end."""
     with suppress(EOFError):
-        command = pipe.recv()
-    if command == "count":
-        pipe.send(len(arrivals))
-    elif command == "take":
-        pipe.send([_arrival(at_ns, message) for at_ns, message in arrivals])
-        arrivals.clear()
-    else:
-        stopped.set()
+        while (command := pipe.recv()) != "stop":
+            if command == "count":
+                pipe.send(len(arrivals))
+            else:
+                pipe.send([_arrival(at_ns, message) for at_ns, message in arrivals])
+                arrivals.clear()
 
 
 class _Subscriber(MessageProtocol):
