@@ -83,6 +83,26 @@ class Client:
             ) from error
 
 
+def _remember(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
+    context.meta[str(parameter.name)] = value
+
+
+_url_option = option(
+    "--url",
+    "gateway_url",
+    expose_value=False,
+    callback=_remember,
+    help="The gateway; that of the settings unless given.",
+)
+_key_option = option(
+    "--api-key",
+    "gateway_key",
+    expose_value=False,
+    callback=_remember,
+    help="A key of the gateway; MAILWEIR_API_KEY unless given.",
+)
+
+
 def with_client(verb: Callable[Concatenate[Client, P], None]) -> Callable[P, None]:
     """Hands the verb a client, made from the options that it gives it: --url, --api-key and --json."""
 
@@ -91,7 +111,7 @@ def with_client(verb: Callable[Concatenate[Client, P], None]) -> Callable[P, Non
         with _connect(needs_key=True) as client:
             verb(client, *args, **kwargs)
 
-    return url_option(_api_key_option(json_option(connected)))
+    return _url_option(_key_option(json_option(connected)))
 
 
 def with_keyless_client(verb: Callable[Concatenate[Client, P], None]) -> Callable[P, None]:
@@ -102,34 +122,18 @@ def with_keyless_client(verb: Callable[Concatenate[Client, P], None]) -> Callabl
         with _connect(needs_key=False) as client:
             verb(client, *args, **kwargs)
 
-    return url_option(json_option(connected))
+    return _url_option(json_option(connected))
 
 
 def _connect(*, needs_key: bool) -> Client:
     settings = settings_in_force()
     given = get_current_context().meta
-    key = given.get(_key("api_key")) or settings.api_key
+    key = given.get("gateway_key") or settings.api_key
     if needs_key and not key:
         raise Misconfigured(
             "no API key: give --api-key, or set MAILWEIR_API_KEY to the key that the first `mailweir serve` printed"
         )
-    return Client(given.get(_key("url")) or settings.base_url, key if needs_key else None)
-
-
-def _remember(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
-    context.meta[_key(parameter.name)] = value
-
-
-def _key(option_name: str | None) -> str:
-    return f"{__name__}.{option_name}"
-
-
-url_option = option(
-    "--url", expose_value=False, callback=_remember, help="The gateway; the one of the settings unless given."
-)
-_api_key_option = option(
-    "--api-key", expose_value=False, callback=_remember, help="A key of the gateway; MAILWEIR_API_KEY unless given."
-)
+    return Client(given.get("gateway_url") or settings.base_url, key if needs_key else None)
 
 
 def _refusal(response: httpx.Response) -> str:

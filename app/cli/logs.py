@@ -42,5 +42,7 @@ def _is_no_echo(record: logging.LogRecord) -> bool:
 def _last(console: bool) -> list[Any]:
     """The processors that turn a line's fields into its text."""
     if console:
-        return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        # The plain traceback, because a rich one shows the values of variables: payloads, and secrets.
+        plain = structlog.dev.plain_traceback
+        return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
     return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]

@@ -60,12 +60,9 @@ class Watched:
         return self._live(scope, receive, send) if scope["type"] == "lifespan" else self.app(scope, receive, send)
 
     def raise_failure(self) -> None:
-        """Raises what ended the application, if something did, out of the groups that task groups put around it."""
-        failure = self._failure
-        while isinstance(failure, ExceptionGroup) and len(failure.exceptions) == 1:
-            failure = failure.exceptions[0]
-        if failure is not None:
-            raise failure
+        """Raises what ended the application, if something did."""
+        if self._failure is not None:
+            raise _innermost(self._failure)
 
     async def _live(self, scope: Any, receive: Any, send: Any) -> None:
         async def send_without_traceback(message: Any) -> None:
@@ -90,6 +87,15 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             click.echo(_banner(self._settings, self._watched.app.state.gateway))
+
+
+def _innermost(failure: Exception) -> Exception:
+    """The failure itself, out of the groups that task groups put around it."""
+    match failure:
+        case ExceptionGroup(exceptions=(Exception() as only,)):
+            return _innermost(only)
+        case _:
+            return failure
 
 
 def _uvicorn(app: Watched) -> uvicorn.Config:
@@ -122,7 +128,8 @@ def _not_listening(host: str, port: int, error: OSError) -> str:
         return f"port {port} is in use: is a gateway running already? Take another with --port or MAILWEIR_PORT"
     if error.errno in (errno.EACCES, errno.EPERM):
         return f"port {port} may not be used by this user; take one above 1023 with --port or MAILWEIR_PORT"
-    return f"cannot listen on {host}:{port} ({error.strerror or error}); check MAILWEIR_HOST"
+    reason = str(error.strerror or error).partition(" (while")[0]  # Python adds the address once more
+    return f"cannot listen on {host}:{port} ({reason}); check MAILWEIR_HOST"
 
 
 def _banner(settings: Settings, gateway: Gateway) -> str:

@@ -1,0 +1,158 @@
+"""The verbs that talk to a running gateway, against one."""
+
+import json
+import stat
+from typing import Any
+
+import pytest
+
+from tests.cli.terminal import Ran, Shell, free_port
+
+NOBODY_LISTENS = "http://127.0.0.1:1/hook"
+
+
+def _ok(ran: Ran) -> Ran:
+    assert ran.code == 0, ran.err
+    return ran
+
+
+def _source(gateway: Shell, name: str, provider: str) -> None:
+    _ok(gateway.mailweir("sources", "add", name, provider, "--simulated"))
+
+
+def _only(gateway: Shell, verb: str, *filters: str) -> Any:
+    return _ok(gateway.mailweir(verb, "list", *filters, "--limit", "1")).row
+
+
+def test_sources_are_added_shown_and_removed(gateway: Shell) -> None:
+    key = gateway.folder / "key.txt"
+    key.write_text("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n")
+    secrets = ("--secret", f"signing_secret=@{key}", "--secret", "basic_auth=ann:pass")
+    added = _ok(gateway.mailweir("sources", "add", "shop", "resend", *secrets, "--option", 'region=["eu"]')).row
+    assert added["secrets"] == {"signing_secret": "set", "basic_auth": "set"}
+    assert added["options"] == {"region": ["eu"]}
+    assert added["url"].endswith("/api/webhooks/shop")
+    assert _ok(gateway.mailweir("sources", "show", "shop")).row == added
+    assert added in _ok(gateway.mailweir("sources", "list")).rows
+    assert _ok(gateway.mailweir("sources", "remove", "shop")).out == ""
+    assert gateway.mailweir("sources", "show", "shop").code == 1
+
+
+def test_a_source_that_proves_nothing_must_be_asked_for(gateway: Shell) -> None:
+    refused = gateway.mailweir("sources", "add", "open", "sendgrid")
+    assert refused.code == 1
+    assert "secrets.public_key" in refused.err
+    added = _ok(gateway.mailweir("sources", "add", "open", "sendgrid", "--no-verification")).row
+    assert added["verification"] == "none"
+
+
+def test_endpoints_are_added_tested_enabled_and_removed(gateway: Shell) -> None:
+    options = ("--header", "X-Tenant=blue", "--retry-schedule-s", "5,60", "--max-in-flight", "2", "--inactive")
+    added = _ok(
+        gateway.mailweir("endpoints", "add", NOBODY_LISTENS, "open, click", "--filter", "data.recipient", *options)
+    ).row
+    number = str(added["id"])
+    assert added["secret"].startswith("whsec_")
+    assert (added["events"], added["filter"], added["active"]) == ("open,click", "data.recipient", False)
+    assert (added["headers"], added["retry_schedule_s"]) == ({"X-Tenant": "blue"}, [5, 60])
+    assert "secret" not in _ok(gateway.mailweir("endpoints", "show", number)).row
+    assert gateway.mailweir("endpoints", "test", number).code == 1
+    assert _ok(gateway.mailweir("endpoints", "enable", number)).row["active"] is True
+    assert _ok(gateway.mailweir("endpoints", "test", number)).row["event_id"].startswith("evt_")
+    assert "Why not" in gateway.on_a_terminal("endpoints", "list")
+    _ok(gateway.mailweir("endpoints", "remove", number))
+    assert gateway.mailweir("endpoints", "show", number).code == 1
+
+
+def test_a_triggered_event_can_be_followed_to_its_delivery_and_sent_again(gateway: Shell) -> None:
+    endpoint = _ok(gateway.mailweir("endpoints", "add", NOBODY_LISTENS, "bounce")).row
+    _source(gateway, "sendgrid", "sendgrid")
+    sent = _ok(gateway.mailweir("trigger", "sendgrid", "bounce,email.click", "--recipient", "bob@example.com")).row
+    assert (sent["events"], sent["status"]) == (["bounce", "click"], 200)
+    event = _only(gateway, "events", "--type", "bounced", "--recipient", "bob@example.com")
+    shown = _ok(gateway.mailweir("events", "show", event["id"])).row
+    assert shown["event"]["data"]["bounce"]["class"] == "hard"
+    delivery = _only(gateway, "deliveries", "--endpoint-id", str(endpoint["id"]))
+    assert delivery["event_id"] == event["id"]
+    detail = _ok(gateway.mailweir("deliveries", "show", delivery["id"])).row
+    assert detail["delivery"]["id"] == delivery["id"]
+    assert _ok(gateway.mailweir("replay", event["id"], "--endpoint", str(endpoint["id"]))).row["delivery_ids"]
+    receipt = _only(gateway, "receipts", "--source", "sendgrid")
+    assert _ok(gateway.mailweir("receipts", "show", receipt["id"])).row["request"]["method"] == "POST"
+    assert _ok(gateway.mailweir("receipts", "reprocess", receipt["id"])).row["events"] == 0
+    assert _ok(gateway.mailweir("receipts", "reprocess", "--source", "sendgrid", "--status", "accepted")).row == {
+        "receipts": 1,
+        "events": 0,
+        "quarantined": 0,
+        "skipped": 0,
+    }
+
+
+def test_a_provider_that_does_not_batch_gets_one_request_per_event(gateway: Shell) -> None:
+    _source(gateway, "resend", "resend")
+    sent = _ok(gateway.mailweir("trigger", "resend", "click,email.bounced/suppressed", "--count", "2")).rows
+    assert [row["events"] for row in sent] == [["email.clicked"], ["email.bounced/suppressed"]] * 2
+    assert len(_ok(gateway.mailweir("events", "list", "--source", "resend")).rows) == 4
+
+
+def test_a_list_goes_on_over_pages_until_the_limit(gateway: Shell) -> None:
+    _source(gateway, "many", "mailgun")
+    _ok(gateway.mailweir("trigger", "mailgun", "open", "--source", "many", "--count", "210"))
+    rows = _ok(gateway.mailweir("events", "list", "--source", "many", "--limit", "205")).rows
+    assert len({row["id"] for row in rows}) == 205
+
+
+def test_the_keys_of_a_simulated_account_are_made_once_for_its_owner_alone(gateway: Shell) -> None:
+    first, again = (_ok(gateway.mailweir("trigger", "mailgun", "--secrets")).out for _ in range(2))
+    assert first == again
+    assert set(json.loads(first)) == {"signing_secret"}
+    kept = gateway.folder / "data" / "trigger" / "mailgun.json"
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+
+
+def test_trigger_lists_what_it_can_send(gateway: Shell) -> None:
+    rows = _ok(gateway.mailweir("trigger", "sendgrid", "--list")).rows
+    assert {"event": "bounce/blocked", "type": "email.bounced"} in rows
+
+
+def test_trigger_signs_with_the_secret_it_is_given(gateway: Shell) -> None:
+    _ok(gateway.mailweir("sources", "add", "given", "generic", "--secret", "signing_secret=the-shared-secret"))
+    wrong = gateway.mailweir("trigger", "generic", "email.open", "--source", "given")
+    assert wrong.code == 1
+    assert wrong.row["status"] == 401
+    assert "--signing-secret" in wrong.err
+    right = ("--signing-secret", "signing_secret=the-shared-secret")
+    _ok(gateway.mailweir("trigger", "generic", "email.open", "--source", "given", *right))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["trigger", "sendgrid", "bounce", "--source", "nowhere"], 1, "mailweir sources add nowhere sendgrid"),
+        (["trigger", "sendgrid", "novel"], 2, "no sample of 'novel'"),
+        (["trigger", "nosuch", "bounce"], 2, "no provider is called 'nosuch'"),
+        (["endpoints", "add", "http://10.0.0.1/", "bounce"], 1, "the gateway refused (422): url:"),
+        (["endpoints", "add", NOBODY_LISTENS, "bonce"], 1, "bounce"),
+        (["events", "show", "evt_nosuch"], 1, "the gateway refused (404)"),
+        (["events", "list", "--since", "yesterday"], 1, "since"),
+        (["deliveries", "retry", "dlv_nosuch"], 1, "the gateway refused (404)"),
+        (["sources", "list", "--api-key", "mw_live_of_nobody"], 1, "(check --api-key or MAILWEIR_API_KEY)"),
+        (["sources", "list", "--url", f"http://127.0.0.1:{free_port()}"], 1, "start it with `mailweir serve`"),
+    ],
+)
+def test_what_the_gateway_refuses_is_said_in_its_words(
+    gateway: Shell, arguments: list[str], code: int, message: str
+) -> None:
+    ran = gateway.mailweir(*arguments)
+    assert ran.code == code
+    assert message in ran.err
+    assert "Traceback" not in ran.err
+
+
+def test_a_table_shows_control_characters_and_markup_as_text(gateway: Shell) -> None:
+    _ok(gateway.mailweir("sources", "add", "odd", "generic", "--secret", "signing_secret=the-shared-secret"))
+    signed = ("--source", "odd", "--signing-secret", "signing_secret=the-shared-secret")
+    _ok(gateway.mailweir("trigger", "generic", "email.open", "--recipient", "\x1b[2J[red]x", *signed))
+    seen = gateway.on_a_terminal("events", "list", "--source", "odd")
+    assert "[2J[red]x" in seen
+    assert "\x1b[2J" not in seen
