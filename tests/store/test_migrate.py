@@ -113,12 +113,13 @@ async def test_two_processes_that_start_together_take_turns(empty_database_url: 
     assert [await process.wait() for process in processes] == [0, 0, 0]
 
 
-async def test_a_database_of_a_newer_version_is_refused_and_left_as_it_is(engine: AsyncEngine) -> None:
-    async with writing(engine) as connection:
+async def test_a_database_of_a_newer_version_is_refused_and_left_as_it_is(empty: AsyncEngine) -> None:
+    await migrate(empty)
+    async with writing(empty) as connection:
         await connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(DatabaseTooNew, match="9999"):
-        await migrate(engine)
-    assert await current_revision(engine) == "9999"
+        await migrate(empty)
+    assert await current_revision(empty) == "9999"
 
 
 async def test_a_migration_that_fails_leaves_nothing_behind(empty: AsyncEngine) -> None:
