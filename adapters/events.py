@@ -1,12 +1,14 @@
 """The unified vocabulary: every event type and every field, each with the sentence that defines it."""
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 SCHEMA_VERSION = "1"
+SECONDS_REMEMBERED = 1_024
 
 MESSAGE_TYPES: dict[str, str] = {
     "email.accepted": "The provider took the message and queued it.",
@@ -90,7 +92,7 @@ class Bounce(msgspec.Struct, frozen=True, rename={"class_": "class"}):
     """Why delivery failed for good, for this message."""
 
     class_: str
-    """hard (the address is bad), soft (it may work later), block (content, reputation or policy), suppressed, unknown."""
+    """hard (a bad address), soft (it may work later), block (content, reputation or policy), suppressed, unknown."""
     category: str | None = None
     """The provider's own class or reason, in its words."""
     smtp_code: int | None = None
@@ -236,4 +238,10 @@ class Event(msgspec.Struct, kw_only=True):
 def iso_millis(unix_ms: int) -> str:
     """`unix_ms` (milliseconds since 1970, UTC) as "2026-03-03T08:15:00.000Z"."""
     seconds, millis = divmod(unix_ms, 1000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{millis:03d}Z"
+    return f"{_iso_seconds(seconds)}.{millis:03d}Z"
+
+
+@lru_cache(SECONDS_REMEMBERED)
+def _iso_seconds(unix_s: int) -> str:
+    # Events of one request, and requests of one moment, share their seconds.
+    return datetime.fromtimestamp(unix_s, UTC).isoformat()[:19]
