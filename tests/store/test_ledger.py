@@ -1,0 +1,232 @@
+"""The one writer: commits are shared, one bad row harms no other, and a store that is away loses nothing."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from app.store import ledger as ledger_module
+from app.store.accounts import first_start
+from app.store.arrivals import Arrival, NewDelivery, NewEvent, NewReceipt
+from app.store.engine import is_sqlite
+from app.store.ids import IdSource
+from app.store.leases import Claim, Outcome, claim_due, find_work, record_outcomes, return_lapsed
+from app.store.ledger import Ledger, StoreUnavailable
+from app.store.tables import ChangeForbidden, DeliveryRow, EndpointRow, EventRow, ReceiptRow, SourceRow, table_of
+from tests.conftest import FrozenClock
+
+pytestmark = pytest.mark.anyio
+
+EVENT, RECEIPT, DELIVERY = table_of(EventRow), table_of(ReceiptRow), table_of(DeliveryRow)
+NODE = 1
+
+
+class OneEndpoint:
+    """Owes every event to endpoint 1, pending."""
+
+    def __init__(self, ids: IdSource, clock: FrozenClock) -> None:
+        self._ids = ids
+        self._clock = clock
+        self.told: list[str] = []
+
+    async def refresh(self, connection: AsyncConnection) -> None:
+        pass
+
+    def owed(self, event: NewEvent) -> list[NewDelivery]:
+        return [NewDelivery(self._ids.next(), event, 1, "pending", due_at=self._clock.ms())]
+
+    def committed(self, deliveries: Sequence[NewDelivery]) -> None:
+        self.told.append(f"committed {len(deliveries)}")
+
+    def rolled_back(self, deliveries: Sequence[NewDelivery]) -> None:
+        self.told.append(f"rolled back {len(deliveries)}")
+
+
+@pytest.fixture(autouse=True)
+async def source_and_endpoint(engine: AsyncEngine, clock: FrozenClock) -> None:
+    await first_start(engine, clock, "mw_live_for_the_tests")
+    now = clock.now()
+    common = {"environment_id": 1, "secrets_sealed": b"", "created_at": now, "updated_at": now}
+    async with engine.begin() as connection:
+        source = {"name": "s", "provider": "generic", "options": {}, "verification": "none"}
+        await connection.execute(sa.insert(table_of(SourceRow)).values(common | source))
+        endpoint = {"url": "http://127.0.0.1/", "events": "*", "headers": {}, "active": True}
+        await connection.execute(sa.insert(table_of(EndpointRow)).values(common | endpoint))
+
+
+@pytest.fixture
+def router(ids: IdSource, clock: FrozenClock) -> OneEndpoint:
+    return OneEndpoint(ids, clock)
+
+
+@pytest.fixture
+async def ledger(engine: AsyncEngine, router: OneEndpoint) -> AsyncIterator[Ledger]:
+    ledger = Ledger(
+        engine, router, items_max=100, waiting_max=50, timeout_s=5, on_commit=lambda _writes, _seconds: None
+    )
+    ledger.start()
+    yield ledger
+    await ledger.close()
+
+
+def arrival(ids: IdSource, key: str, *, receipt_id: int | None = None) -> Arrival:
+    receipt = NewReceipt(receipt_id or ids.next(), 1, "POST", "http://x/", b"{}", b"{}")
+    dedup_key = key.encode().ljust(16, b".")
+    event = NewEvent(ids.next(), 1, 1, receipt.id, "email.open", "a@b.c", "m1", 1, dedup_key, b"{}")
+    return Arrival(receipt, [event])
+
+
+async def count(engine: AsyncEngine, table: sa.Table) -> int:
+    async with engine.connect() as connection:
+        return (await connection.execute(sa.select(sa.func.count()).select_from(table))).scalar_one()
+
+
+async def test_requests_that_wait_together_share_a_commit(
+    engine: AsyncEngine, ids: IdSource, ledger: Ledger, router: OneEndpoint
+) -> None:
+    arrivals = [arrival(ids, f"k{number}") for number in range(20)]
+    await asyncio.gather(*(ledger.take_in(one) for one in arrivals))
+    assert {one.status for one in arrivals} == {"accepted"}
+    assert len(router.told) <= 3
+    assert [await count(engine, table) for table in (RECEIPT, EVENT, DELIVERY)] == [20, 20, 20]
+
+
+async def test_one_bad_row_harms_no_other(engine: AsyncEngine, ids: IdSource, ledger: Ledger) -> None:
+    taken = arrival(ids, "taken")
+    await ledger.take_in(taken)
+    assert taken.receipt is not None
+    good = [arrival(ids, f"k{number}") for number in range(5)]
+    bad = arrival(ids, "bad", receipt_id=taken.receipt.id)
+    results = await asyncio.gather(
+        *(ledger.take_in(one) for one in [*good[:2], bad, *good[2:]]), return_exceptions=True
+    )
+    assert [type(result) for result in results].count(StoreUnavailable) == 1
+    assert isinstance(results[2], StoreUnavailable)
+    assert await count(engine, EVENT) == 6
+
+
+async def test_more_than_may_wait_is_refused_at_once(engine: AsyncEngine, ids: IdSource, router: OneEndpoint) -> None:
+    ledger = Ledger(
+        engine, router, items_max=9, waiting_max=2, timeout_s=0.05, on_commit=lambda _writes, _seconds: None
+    )
+    waiting = [asyncio.create_task(ledger.take_in(arrival(ids, f"k{number}"))) for number in range(3)]
+    results = await asyncio.gather(*waiting, return_exceptions=True)
+    assert all(isinstance(result, StoreUnavailable) for result in results)
+    assert "MAILWEIR_INBOUND_WAITING_MAX" in str(results[2])
+
+
+@pytest.fixture
+def store_away(engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, bool]]:
+    """A store whose commits fail while `away["now"]` is true, as they do on a full disk."""
+    monkeypatch.setattr(ledger_module, "STORE_RETRY_WAIT_S", 0.01)
+    away = {"now": True}
+
+    def refuse(_connection: sa.Connection) -> None:
+        if away["now"]:
+            raise OperationalError("COMMIT", {}, Exception("database or disk is full"))
+
+    sa.event.listen(engine.sync_engine, "commit", refuse)
+    yield away
+    sa.event.remove(engine.sync_engine, "commit", refuse)
+
+
+async def test_a_store_that_is_away_is_told_at_once_and_comes_back_by_itself(
+    engine: AsyncEngine, ids: IdSource, ledger: Ledger, router: OneEndpoint, store_away: dict[str, bool]
+) -> None:
+    with pytest.raises(StoreUnavailable):
+        await ledger.take_in(arrival(ids, "k1"))
+    assert router.told == ["rolled back 1"]
+    store_away["now"] = False
+    again = arrival(ids, "k1")
+    await ledger.take_in(again)
+    assert again.status == "accepted"
+    assert await count(engine, EVENT) == 1
+
+
+async def test_outcomes_wait_until_the_store_is_back(
+    engine: AsyncEngine, ids: IdSource, ledger: Ledger, clock: FrozenClock, store_away: dict[str, bool]
+) -> None:
+    store_away["now"] = False
+    await ledger.take_in(arrival(ids, "k1"))
+    [claimed] = await ledger.run(lambda connection: claim_due(connection, claim(clock)))
+    store_away["now"] = True
+    ledger.record(Outcome(claimed.delivery_id, NODE, "delivered", due_at=clock.ms(), finished_at=clock.ms()))
+    await asyncio.sleep(0.1)
+    store_away["now"] = False
+    await ledger.run(nothing)
+    async with engine.connect() as connection:
+        assert (await connection.execute(sa.select(DELIVERY.c.status))).scalar_one() == "delivered"
+
+
+async def nothing(_connection: AsyncConnection) -> None:
+    pass
+
+
+def claim(clock: FrozenClock, *, node: int = NODE, limit: int = 10) -> Claim:
+    return Claim(1, limit, node, now=clock.ms(), lease_until=clock.ms() + 30_000)
+
+
+async def test_a_claim_takes_what_is_due_first_and_takes_it_once(
+    ids: IdSource, ledger: Ledger, clock: FrozenClock
+) -> None:
+    for number in range(3):
+        await ledger.take_in(arrival(ids, f"k{number}"))
+        clock.advance(1)
+    one = await ledger.run(lambda connection: claim_due(connection, claim(clock, limit=2)))
+    other = await ledger.run(lambda connection: claim_due(connection, claim(clock, node=2)))
+    assert (len(one), len(other)) == (2, 1)
+    assert [row.delivery_id for row in [*one, *other]] == sorted(row.delivery_id for row in [*one, *other])
+
+
+async def test_two_claims_at_once_never_share_a_delivery(
+    engine: AsyncEngine, ids: IdSource, ledger: Ledger, clock: FrozenClock
+) -> None:
+    if is_sqlite(engine):
+        pytest.skip("SQLite has one writer, so that no two claims run at once")
+    await asyncio.gather(*(ledger.take_in(arrival(ids, f"k{number}")) for number in range(10)))
+
+    async def take(node: int) -> list[int]:
+        async with engine.begin() as connection:
+            taken = await claim_due(connection, claim(clock, node=node, limit=4))
+            await asyncio.sleep(0.05)
+            return [row.delivery_id for row in taken]
+
+    taken = [number for numbers in await asyncio.gather(*(take(node) for node in (1, 2, 3))) for number in numbers]
+    assert len(taken) == len(set(taken)) == 10
+
+
+async def test_a_lost_lease_leaves_the_delivery_to_its_new_node(
+    engine: AsyncEngine, ids: IdSource, ledger: Ledger, clock: FrozenClock
+) -> None:
+    await ledger.take_in(arrival(ids, "k1"))
+    [claimed] = await ledger.run(lambda connection: claim_due(connection, claim(clock)))
+    assert (await find_work(engine)).first_lease_end == clock.ms() + 30_000
+    clock.advance(31)
+    assert await ledger.run(lambda connection: return_lapsed(connection, clock.ms())) == 1
+    await ledger.run(lambda connection: claim_due(connection, claim(clock, node=2)))
+    ledger.record(Outcome(claimed.delivery_id, NODE, "delivered", due_at=clock.ms(), finished_at=clock.ms()))
+    await ledger.run(nothing)
+    async with engine.connect() as connection:
+        row = (await connection.execute(sa.select(DELIVERY.c.status, DELIVERY.c.lease_node))).one()
+    assert tuple(row) == ("sending", 2)
+
+
+async def test_a_change_that_the_state_table_forbids_is_refused(engine: AsyncEngine, clock: FrozenClock) -> None:
+    async with engine.begin() as connection:
+        with pytest.raises(ChangeForbidden, match="sending cannot become sending"):
+            await record_outcomes(connection, [Outcome(1, NODE, "sending", due_at=clock.ms())])
+
+
+async def test_whoever_stopped_waiting_is_not_written(engine: AsyncEngine, ids: IdSource, router: OneEndpoint) -> None:
+    ledger = Ledger(
+        engine, router, items_max=9, waiting_max=9, timeout_s=0.05, on_commit=lambda _writes, _seconds: None
+    )
+    with pytest.raises(StoreUnavailable, match="MAILWEIR_COMMIT_TIMEOUT_S"):
+        await ledger.take_in(arrival(ids, "late"))
+    ledger.start()
+    await ledger.take_in(arrival(ids, "in time"))
+    await ledger.close()
+    assert await count(engine, EVENT) == 1
