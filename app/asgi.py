@@ -18,6 +18,7 @@ from app.web.keys import KEYS
 from app.web.log import DELIVERIES, EVENTS
 from app.web.mappings import MAPPINGS
 from app.web.openapi import openapi_json
+from app.web.options import AllowedMethods
 from app.web.problems import EXCEPTION_HANDLERS
 from app.web.receipts import RECEIPTS
 from app.web.request_log import RequestLog
@@ -41,7 +42,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
     api = Router(
         "/api",
         route_handlers=[ENDPOINTS, SOURCES, EVENTS, DELIVERIES, RECEIPTS, MAPPINGS, KEYS, list_event_types],
-        middleware=[RequestLog(), Authentication(), IdempotentPosts()],
+        middleware=[AllowedMethods(), RequestLog(), Authentication(), IdempotentPosts()],
     )
     in_force = settings or load_settings()
     return Mailweir(

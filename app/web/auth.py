@@ -61,22 +61,16 @@ class Authentication(ASGIMiddleware):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         """Checks the key, then the role."""
-        if is_call(scope):
-            ring = cast("KeyRing", scope["litestar_app"].state.key_ring)
-            principal = await _principal(scope, ring)
-            _check_role(principal, _least_role(scope))
-            scope["auth"] = principal
+        ring = cast("KeyRing", scope["litestar_app"].state.key_ring)
+        principal = await _principal(scope, ring)
+        _check_role(principal, _least_role(scope))
+        scope["auth"] = principal
         await next_app(scope, receive, send)
 
 
 def key_ring_of(request: AnyRequest) -> KeyRing:
     """The key ring of the application."""
     return cast("KeyRing", request.app.state.key_ring)
-
-
-def is_call(scope: Any) -> bool:
-    """False for OPTIONS, which every path answers to everybody."""
-    return scope["method"] != "OPTIONS"
 
 
 def bearer_key(headers: dict[str, str]) -> str | None:

@@ -10,7 +10,7 @@ from msgspec import UNSET, Meta, UnsetType
 from adapters.errors import ExpressionError
 from adapters.expressions import compile_expression
 from app.egress import FRAMING_HEADERS
-from app.guard import AddressRefused, Guard
+from app.guard import URL_CHARS_MAX, AddressRefused, Guard
 from app.signer import check_secret
 from app.store import endpoints
 from app.web.event_words import is_known, split_words, unknown_word
@@ -23,7 +23,14 @@ HEADER_VALUE_CHARS_MAX = 4_096
 RETRIES_MAX = 20
 RETRY_WAIT_S_MAX = 86_400
 
-Url = Annotated[str, Meta(description="Where events are posted to.", examples=["https://example.com/hook"])]
+Url = Annotated[
+    str,
+    Meta(
+        description="Where events are posted to.",
+        examples=["https://example.com/hook"],
+        extra_json_schema={"format": "uri", "maxLength": URL_CHARS_MAX},
+    ),
+]
 Events = Annotated[
     Annotated[str, Meta(max_length=EVENTS_CHARS_MAX)] | list[str],
     Meta(description="Event types in short or long form, comma-separated; * is all.", examples=["open,click,bounce"]),

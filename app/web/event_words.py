@@ -2,7 +2,7 @@
 
 from adapters.events import EVENT_TYPES, canonical_type
 from app.registry import ALL_WORDS
-from app.web.input import closest
+from app.web.complaints import closest
 
 _SHORT = [name.removeprefix("email.") for name in EVENT_TYPES]
 _PRESENT = ["bounce", "deliver", "defer", "drop", "fail", "accept", "send"]

@@ -18,6 +18,8 @@ from app.web.auth import KEY_CHARS_MAX, bearer_key
 from app.web.problems import MEDIA_TYPE, Problem, problem_body
 
 PATH = "/api/webhooks"
+METHODS = frozenset({"POST", "GET", "HEAD", "OPTIONS"})
+"""What a provider may send: its events, and what some ask for before they do."""
 RESERVED_NAMES = frozenset({"manage"})
 """Names that no source may have, because they are paths of the API."""
 
@@ -42,6 +44,7 @@ async def receive_webhook(gateway: Gateway, source: str | None, scope: Any, rece
     """Reads one provider request, hands it to ingest and writes the answer; a provider that hangs up gets none."""
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
     try:
+        _check_method(scope["method"])
         body = await _read_body(headers, receive, gateway.settings.body_bytes_max)
         answer = await gateway.ingest.receive(
             source, _native_request(gateway, scope, headers, body), api_key=_api_key(headers)
@@ -49,7 +52,7 @@ async def receive_webhook(gateway: Gateway, source: str | None, scope: Any, rece
     except _Disconnected:
         return
     except Problem as problem:
-        count_refusal("too_large")
+        count_refusal("too_large" if problem.status == 413 else "method")
         answer = _as_answer(problem)
     except Exception:
         log.exception("inbound.failed", source=source, method=scope["method"])
@@ -57,8 +60,15 @@ async def receive_webhook(gateway: Gateway, source: str | None, scope: Any, rece
     await _write(answer, send)
 
 
+def _check_method(method: str) -> None:
+    if method not in METHODS:
+        raise Problem(405, f"Providers post their webhooks here; {method} means nothing.", headers={"Allow": "POST"})
+
+
 def _native_request(gateway: Gateway, scope: Any, headers: dict[str, str], body: bytes) -> NativeRequest:
-    path: str = scope["raw_path"].partition(b"?")[0].decode("latin-1") if scope.get("raw_path") else quote(scope["path"])
+    path: str = (
+        scope["raw_path"].partition(b"?")[0].decode("latin-1") if scope.get("raw_path") else quote(scope["path"])
+    )
     query: bytes = scope["query_string"]
     url = f"{gateway.settings.base_url}{path}" + (f"?{query.decode('latin-1')}" if query else "")
     return NativeRequest(method=scope["method"], url=url, headers=headers, body=body)
@@ -93,7 +103,8 @@ def _too_large(bytes_max: int) -> Problem:
 
 
 def _as_answer(problem: Problem) -> Answer:
-    return Answer(problem.status, problem_body(problem), (("Content-Type", MEDIA_TYPE),))
+    headers = {"Content-Type": MEDIA_TYPE, **problem.headers}
+    return Answer(problem.status, problem_body(problem), tuple(headers.items()))
 
 
 async def _write(answer: Answer, send: Send) -> None:

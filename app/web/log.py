@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 from litestar import Router, get, post
 from litestar.params import FromPath
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from app.gateway import Gateway
 from app.store import log
@@ -16,30 +16,32 @@ from app.store.views import DeliveryDetail, DeliveryLine, EventDetail, EventLine
 from app.web import resending
 from app.web.context import NUMBER_MAX, ApiRequest, gateway_of, known_id, principal_of
 from app.web.input import read_body, read_query
-from app.web.paging import SpanQuery, Text, cursor_text, known_type
+from app.web.paging import LogQuery, Text, cursor_text
 from app.web.problems import Problem, not_found
 
 EndpointNumber = Annotated[int, Meta(ge=1, le=NUMBER_MAX)]
 
 
-class EventQuery(SpanQuery, kw_only=True, forbid_unknown_fields=True):
+class EventQuery(LogQuery, kw_only=True, forbid_unknown_fields=True):
     """Which events."""
 
-    type: Annotated[Text, Meta(description="In short or long form: bounce, email.bounced.")] | None = None
-    provider: Text | None = None
-    source: Text | None = None
-    recipient: Text | None = None
-    email_id: Text | None = None
-    q: Annotated[Text, Meta(description="A part of recipient, email id or type, or an event's whole id.")] | None = None
+    type: Annotated[Text, Meta(description="In short or long form: bounce, email.bounced.")] | UnsetType = UNSET
+    provider: Text | UnsetType = UNSET
+    source: Text | UnsetType = UNSET
+    recipient: Text | UnsetType = UNSET
+    email_id: Text | UnsetType = UNSET
+    q: Annotated[Text, Meta(description="A part of recipient, email id or type, or a whole event id.")] | UnsetType = (
+        UNSET
+    )
 
 
-class DeliveryQuery(SpanQuery, kw_only=True, forbid_unknown_fields=True):
+class DeliveryQuery(LogQuery, kw_only=True, forbid_unknown_fields=True):
     """Which deliveries."""
 
-    status: Literal["pending", "sending", "delivered", "failed", "held", "cancelled"] | None = None
-    status_code: Annotated[int, Meta(ge=100, le=599, description="Of the last attempt.")] | None = None
-    endpoint_id: EndpointNumber | None = None
-    type: Text | None = None
+    status: Literal["pending", "sending", "delivered", "failed", "held", "cancelled"] | UnsetType = UNSET
+    status_code: Annotated[int, Meta(ge=100, le=599, description="Of the last attempt.")] | UnsetType = UNSET
+    endpoint_id: EndpointNumber | UnsetType = UNSET
+    type: Text | UnsetType = UNSET
 
 
 class EventPage(msgspec.Struct):
@@ -73,16 +75,13 @@ class Replayed(msgspec.Struct):
 async def list_events(request: ApiRequest) -> EventPage:
     """List events, newest first."""
     query = read_query(request, EventQuery)
-    wanted = EventFilter(
-        type=known_type(query.type),
-        provider=query.provider,
-        source=query.source,
-        recipient=query.recipient,
-        email_id=query.email_id,
-        q=query.q,
+    page = await log.list_events(
+        gateway_of(request).engine,
+        principal_of(request).environment_id,
+        query.wanted(EventFilter),
+        query.span(),
+        query.limit,
     )
-    environment_id = principal_of(request).environment_id
-    page = await log.list_events(gateway_of(request).engine, environment_id, wanted, query.span(), query.limit)
     return EventPage(page.rows, cursor_text(page.next_cursor))
 
 
@@ -108,14 +107,13 @@ async def replay_event(request: ApiRequest, event_id: FromPath[str]) -> Replayed
 async def list_deliveries(request: ApiRequest) -> DeliveryPage:
     """List deliveries, newest first."""
     query = read_query(request, DeliveryQuery)
-    wanted = DeliveryFilter(
-        status=query.status,
-        status_code=query.status_code,
-        endpoint_id=query.endpoint_id,
-        type=known_type(query.type),
+    page = await log.list_deliveries(
+        gateway_of(request).engine,
+        principal_of(request).environment_id,
+        query.wanted(DeliveryFilter),
+        query.span(),
+        query.limit,
     )
-    environment_id = principal_of(request).environment_id
-    page = await log.list_deliveries(gateway_of(request).engine, environment_id, wanted, query.span(), query.limit)
     return DeliveryPage(page.rows, cursor_text(page.next_cursor))
 
 

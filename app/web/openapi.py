@@ -17,9 +17,11 @@ from litestar.routes import HTTPRoute
 
 from app import __version__
 from app.web.auth import ROLE_OPTION
+from app.web.context import NUMBER_MAX
 from app.web.inbound import PATH as INBOUND_PATH
 from app.web.problems import MEDIA_TYPE as PROBLEM
 from app.web.problems import AnyRequest, ProblemDetails
+from app.web.sources import NAME
 
 _INTRODUCTION = (
     "Mailweir joins the webhooks of every email provider into one signed, unified stream. Everything but the inbound "
@@ -35,7 +37,17 @@ _IDEMPOTENCY_KEY = {
     "description": "Within 24 hours the same key and body get the first answer again; nothing is done twice.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
 }
-_PATH_TYPES: dict[str, dict[str, Any]] = {"int": {"type": "integer", "minimum": 1}, "str": {"type": "string"}}
+_NUMBER = {"type": "integer", "minimum": 1, "maximum": NUMBER_MAX}
+_PATH_SCHEMAS: dict[str, dict[str, Any]] = {
+    "endpoint_id": _NUMBER,
+    "key_id": _NUMBER,
+    "event_id": {"type": "string", "pattern": "^evt_[0-9A-HJKMNP-TV-Z]{15}$"},
+    "delivery_id": {"type": "string", "pattern": "^dlv_[0-9A-HJKMNP-TV-Z]{15}$"},
+    "receipt_id": {"type": "string", "pattern": "^rcp_[0-9A-HJKMNP-TV-Z]{15}$"},
+    "name": {"type": "string", "pattern": f"^{NAME.pattern}$"},
+    "provider": {"type": "string", "minLength": 1},
+}
+"""What the parameters in paths look like, by their names."""
 
 
 @get("/openapi.json", include_in_schema=False, sync_to_thread=False)
@@ -114,10 +126,9 @@ def _operation(path: str, method: str, handler: HTTPRouteHandler, components: Ma
 
 
 def _path_parameters(handler: HTTPRouteHandler) -> Iterator[dict[str, Any]]:
-    for name, parameter in handler.parsed_fn_signature.parameters.items():
+    for name in handler.parsed_fn_signature.parameters:
         if name != "request":
-            schema = _PATH_TYPES[parameter.annotation.__name__]
-            yield {"name": name, "in": "path", "required": True, "schema": schema}
+            yield {"name": name, "in": "path", "required": True, "schema": _PATH_SCHEMAS[name]}
 
 
 def _query_parameters(handler: HTTPRouteHandler, components: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -174,32 +185,38 @@ def _reference(shape: Any) -> dict[str, str]:
 
 def _inbound() -> dict[str, Any]:
     """The provider's routes, which are no routes of the framework."""
-    received = {
-        "type": "object",
-        "properties": {"received": {"const": True}},
-        "required": ["received"],
+    schema = {"type": "string", "minLength": 1}
+    by_name_only = {"parameters": [{"name": "source", "in": "path", "required": True, "schema": schema}]}
+    by_shape, by_name = "the source is found by its shape and signature", "for one source"
+    return {
+        INBOUND_PATH: {
+            "post": _receive("receiveWebhook", f"Take a provider's native request; {by_shape}."),
+            "get": _handshake("answerHandshake", f"Answer a provider that asks before it posts; {by_shape}."),
+        },
+        f"{INBOUND_PATH}/{{source}}": {
+            "post": _receive("receiveWebhookOfSource", f"Take a provider's native request {by_name}.") | by_name_only,
+            "get": _handshake("answerHandshakeOfSource", f"Answer a provider that asks before it posts, {by_name}.")
+            | by_name_only,
+        },
     }
-    operation: dict[str, Any] = {
+
+
+def _receive(operation_id: str, summary: str) -> dict[str, Any]:
+    received = {"type": "object", "properties": {"received": {"const": True}}, "required": ["received"]}
+    return {
+        "operationId": operation_id,
+        "summary": summary,
         "tags": ["Inbound"],
         "requestBody": {"required": True, "content": {"*/*": {"schema": {}}}},
         "responses": {"200": {"description": "Kept durably", "content": {JSON: {"schema": received}}}}
         | _problems([401, 404, 406, 413, 429, 503]),
     }
-    source = {"name": "source", "in": "path", "required": True, "schema": {"type": "string"}}
+
+
+def _handshake(operation_id: str, summary: str) -> dict[str, Any]:
     return {
-        INBOUND_PATH: {
-            "post": {
-                **operation,
-                "operationId": "receiveWebhook",
-                "summary": "Take a provider's native request; the source is found by its shape and signature.",
-            }
-        },
-        f"{INBOUND_PATH}/{{source}}": {
-            "post": {
-                **operation,
-                "operationId": "receiveWebhookOfSource",
-                "summary": "Take a provider's native request for one source.",
-                "parameters": [source],
-            }
-        },
+        "operationId": operation_id,
+        "summary": summary,
+        "tags": ["Inbound"],
+        "responses": {"200": {"description": "What the provider expects"}} | _problems([401, 404, 405, 406, 429, 503]),
     }

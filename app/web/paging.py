@@ -3,10 +3,10 @@
 import base64
 import binascii
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from adapters.events import canonical_type
 from app.store.walks import Span
@@ -17,27 +17,32 @@ LIMIT_MAX = 200
 LIMIT_DEFAULT = 50
 _CURSOR_BYTES = 8
 
+Filter = TypeVar("Filter", bound=msgspec.Struct)
 Text = Annotated[str, Meta(max_length=500)]
 Moment = Annotated[datetime, Meta(tz=True)]
 """A time with its offset: 2026-03-03T08:15:00Z."""
+Cursor = Annotated[str, Meta(max_length=20, description="The next_cursor of the page before.")]
 
 
-class PageQuery(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """Which page; `cursor` is the `next_cursor` of the page before."""
+class LogQuery(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Which page, of what came since one time and before another; filters are added by each log."""
 
     limit: Annotated[int, Meta(ge=1, le=LIMIT_MAX)] = LIMIT_DEFAULT
-    cursor: Annotated[str, Meta(max_length=20)] | None = None
-
-
-class SpanQuery(PageQuery, kw_only=True, forbid_unknown_fields=True):
-    """A page of what came since one time and before another."""
-
-    since: Moment | None = None
-    until: Moment | None = None
+    cursor: Cursor | UnsetType = UNSET
+    since: Moment | UnsetType = UNSET
+    until: Moment | UnsetType = UNSET
 
     def span(self) -> Span:
-        """As the store takes it."""
-        return Span(since=self.since, until=self.until, cursor=cursor_number(self.cursor))
+        """As the store takes it. Raises Problem 422."""
+        return Span(since=self.since or None, until=self.until or None, cursor=cursor_number(self.cursor))
+
+    def wanted(self, shape: type[Filter]) -> Filter:
+        """The store's filter, of what was given. Raises Problem 422 for a type that nobody knows."""
+        names = shape.__struct_fields__
+        given = {name: value for name in names if (value := getattr(self, name)) is not UNSET}
+        if "type" in given:
+            given["type"] = _known_type(given["type"])
+        return shape(**given)
 
 
 def cursor_text(number: int | None) -> str | None:
@@ -45,9 +50,9 @@ def cursor_text(number: int | None) -> str | None:
     return None if number is None else base64.urlsafe_b64encode(number.to_bytes(_CURSOR_BYTES)).decode().rstrip("=")
 
 
-def cursor_number(text: str | None) -> int | None:
+def cursor_number(text: str | UnsetType) -> int | None:
     """What `cursor_text` made a text of. Raises Problem 422."""
-    if text is None:
+    if text is UNSET:
         return None
     try:
         raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
@@ -58,10 +63,7 @@ def cursor_number(text: str | None) -> int | None:
     return int.from_bytes(raw)
 
 
-def known_type(word: str | None) -> str | None:
-    """The event type that a filter means, in whichever form. Raises Problem 422."""
-    if word is None:
-        return None
+def _known_type(word: str) -> str:
     name = canonical_type(word)
     if name is None:
         raise invalid([FieldError("type", unknown_word(word))])

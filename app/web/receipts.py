@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 from litestar import Router, get, post
 from litestar.params import FromPath
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from app.gateway import Gateway
 from app.ingest import NotReprocessable, Reprocessed
@@ -17,18 +17,18 @@ from app.store.log import ReceiptFilter, Span
 from app.store.views import ReceiptDetail, ReceiptLine
 from app.web.context import ApiRequest, gateway_of, known_id, principal_of
 from app.web.input import read_body, read_query
-from app.web.paging import Moment, SpanQuery, Text, cursor_number, cursor_text
+from app.web.paging import Cursor, LogQuery, Moment, Text, cursor_number, cursor_text
 from app.web.problems import Problem, not_found
 
 REPROCESSED_MAX = 200
 """How many receipts one call reads again; its answer tells where the next call goes on."""
 
 
-class ReceiptQuery(SpanQuery, kw_only=True, forbid_unknown_fields=True):
+class ReceiptQuery(LogQuery, kw_only=True, forbid_unknown_fields=True):
     """Which receipts."""
 
-    status: Literal["accepted", "duplicate", "quarantined", "rejected"] | None = None
-    source: Text | None = None
+    status: Literal["accepted", "duplicate", "quarantined", "rejected"] | UnsetType = UNSET
+    source: Text | UnsetType = UNSET
 
 
 class ReceiptPage(msgspec.Struct):
@@ -41,12 +41,12 @@ class ReceiptPage(msgspec.Struct):
 class ReprocessMany(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Which receipts are to be read again."""
 
-    source: Text | None = None
-    since: Moment | None = None
+    source: Text | UnsetType = UNSET
+    since: Moment | UnsetType = UNSET
     status: Annotated[
         Literal["accepted", "duplicate", "quarantined"], Meta(description="Rejected ones never become events.")
     ] = "quarantined"
-    cursor: Annotated[str, Meta(max_length=20, description="The next_cursor of the call before.")] | None = None
+    cursor: Cursor | UnsetType = UNSET
 
 
 class ReprocessedMany(msgspec.Struct):
@@ -66,9 +66,13 @@ class ReprocessedMany(msgspec.Struct):
 async def list_receipts(request: ApiRequest) -> ReceiptPage:
     """List receipts, newest first."""
     query = read_query(request, ReceiptQuery)
-    wanted = ReceiptFilter(status=query.status, source=query.source)
-    environment_id = principal_of(request).environment_id
-    page = await log.list_receipts(gateway_of(request).engine, environment_id, wanted, query.span(), query.limit)
+    page = await log.list_receipts(
+        gateway_of(request).engine,
+        principal_of(request).environment_id,
+        query.wanted(ReceiptFilter),
+        query.span(),
+        query.limit,
+    )
     return ReceiptPage(page.rows, cursor_text(page.next_cursor))
 
 
@@ -102,8 +106,8 @@ async def reprocess_receipts(request: ApiRequest) -> ReprocessedMany:
     page = await log.list_receipts(
         gateway.engine,
         principal_of(request).environment_id,
-        ReceiptFilter(status=wanted.status, source=wanted.source),
-        Span(since=wanted.since, cursor=cursor_number(wanted.cursor)),
+        ReceiptFilter(status=wanted.status, source=wanted.source or None),
+        Span(since=wanted.since or None, cursor=cursor_number(wanted.cursor)),
         REPROCESSED_MAX,
     )
     outcomes = await asyncio.gather(*(_reprocess(gateway, line) for line in page.rows))

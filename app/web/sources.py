@@ -14,10 +14,11 @@ from adapters.errors import UnknownProvider
 from app.gateway import Gateway
 from app.store import sources
 from app.store.sources import NONE, NewSource, SourceChange
+from app.web.complaints import closest
 from app.web.context import ApiRequest, gateway_of, principal_of
 from app.web.inbound import PATH as INBOUND_PATH
 from app.web.inbound import RESERVED_NAMES
-from app.web.input import closest, read_body
+from app.web.input import read_body
 from app.web.problems import FieldError, invalid, not_found
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
@@ -34,7 +35,14 @@ Options = Annotated[dict[str, Any], Meta(description="What is not secret, such a
 class SourceNew(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """A source to be added."""
 
-    name: Annotated[str, Meta(description="Part of the URL: small letters, digits, - and _.", examples=["prod"])]
+    name: Annotated[
+        str,
+        Meta(
+            description="Part of the URL: small letters, digits, - and _.",
+            examples=["prod"],
+            extra_json_schema={"pattern": f"^{NAME.pattern}$"},
+        ),
+    ]
     provider: Annotated[str, Meta(description="One of GET /api/mappings.", examples=["resend"])]
     secrets: Annotated[dict[str, SecretTexts], Meta(description="A list while a secret rotates.")] = {}
     options: Options = {}

@@ -38,6 +38,7 @@ async def test_an_event_is_shown_with_its_receipt_and_its_deliveries(api: Api) -
         ("provider=sendgrid", 0),
         ("source=prod", 2),
         ("source=other", 0),
+        ("source=null", 0),
         ("recipient=anna@example.com", 1),
         ("email_id=nobody", 0),
         ("since=2020-01-01T00:00:00Z", 2),
@@ -45,7 +46,6 @@ async def test_an_event_is_shown_with_its_receipt_and_its_deliveries(api: Api) -
         ("q=ANNA", 1),
         ("q=bounced", 1),
         ("q=%25", 0),
-        ("type=&q=", 2),
         ("limit=1", 1),
     ],
 )
@@ -62,9 +62,11 @@ async def test_pages_follow_each_other_without_gap_or_overlap(api: Api) -> None:
         await post_native(api, recipient=f"r{n}@example.com")
     for room in ("events", "receipts"):
         seen = list[str]()
-        cursor = ""
+        cursor = None
         while True:
-            page = (await api.get(f"/api/{room}?limit=2&cursor={cursor}")).json()
+            page = (
+                await api.get(f"/api/{room}", params={"limit": "2"} | ({"cursor": cursor} if cursor else {}))
+            ).json()
             seen += [row["id"] for row in page["data"]]
             if page["next_cursor"] is None:
                 break

@@ -1,13 +1,15 @@
 """The document tells the truth: requests made from it are answered as it says."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.web.gateways import Api
+from tests.web.gateways import ADMIN_KEY, Api
+from tests.web.processes import serving_process
 
 pytestmark = pytest.mark.anyio
-HTTP_METHODS = {"get", "post", "patch", "delete"}
 
 
 async def test_the_document_needs_no_key_and_lists_what_there_is(small_api: Api) -> None:
@@ -34,3 +36,31 @@ async def test_everything_but_the_way_in_and_the_health_needs_a_key(small_api: A
         for operation in operations.values():
             is_open = "Inbound" in operation["tags"] or not path.startswith("/api/")
             assert ("security" in operation) != is_open, path
+
+
+async def test_options_names_every_method_of_a_path(small_api: Api) -> None:
+    document = (await small_api.get("/openapi.json")).json()
+    small_api.headers.pop("Authorization")
+    for path in ("/api/keys", "/api/sources", "/api/webhooks/manage", "/api/receipts/reprocess"):
+        answer = await small_api.options(path)
+        assert answer.status_code == 204
+        assert set(answer.headers["allow"].split(", ")) == {"OPTIONS"} | {m.upper() for m in document["paths"][path]}
+
+
+def test_generated_requests_are_answered_as_the_document_says(sqlite_url: str, tmp_path: Path) -> None:
+    # Left out: that whatever fits the document is accepted. Words, expressions and addresses are checked beyond it.
+    with serving_process(sqlite_url, tmp_path) as url:
+        run = subprocess.run(
+            [
+                *(sys.executable, "-m", "schemathesis.cli", "run", f"{url}/openapi.json"),
+                *("--header", f"Authorization: Bearer {ADMIN_KEY}"),
+                *("--max-examples", "10"),
+                *("--exclude-checks", "positive_data_acceptance"),
+                *("--generation-deterministic", "--no-color"),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            cwd=tmp_path,
+        )
+    assert run.returncode == 0, run.stdout

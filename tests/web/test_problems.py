@@ -38,6 +38,13 @@ async def test_json_that_is_no_object_is_a_problem(small_api: Api, body: bytes) 
     assert "The body: must be an object" in answer.json()["detail"]
 
 
+async def test_a_deeply_nested_body_is_refused_like_any_other(small_api: Api) -> None:
+    for depth in (100, 400, 900, 5000):
+        for body in (b"[" * depth + b"]" * depth, b'{"name": ' + b"[" * depth + b"]" * depth + b"}"):
+            answer = await small_api.post("/api/keys", content=body)
+            assert answer.status_code in (400, 422), depth
+
+
 async def test_a_body_over_the_limit_is_refused(small_api: Api) -> None:
     limit = gateway_of(small_api).settings.api_body_bytes_max
     answer = await small_api.post("/api/keys", content=b" " * (limit + 1))
