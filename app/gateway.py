@@ -15,6 +15,7 @@ from app.clock import Clock
 from app.delivery import Sender
 from app.egress import Egress
 from app.guard import Guard
+from app.housekeeping import Housekeeping
 from app.ingest import Ingest
 from app.registry import Registry
 from app.routing import Router
@@ -128,3 +129,6 @@ class Gateway:
         self._closing.push_async_callback(self.ledger.close)
         self.sender.start(self.ledger)
         self._closing.push_async_callback(self.sender.close)
+        housekeeping = Housekeeping(self.engine, self.clock)
+        housekeeping.start()
+        self._closing.push_async_callback(housekeeping.close)

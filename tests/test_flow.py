@@ -15,6 +15,7 @@ from adapters.request import NativeRequest
 from app.gateway import Gateway
 from app.ingest import NotReprocessable
 from app.store.endpoints import EndpointChange, change_endpoint, delete_endpoint, enable_endpoint, get_endpoint
+from app.store.sources import delete_source
 from app.store.tables import AttemptRow, DeliveryRow, EventRow, ReceiptRow, table_of
 from tests.conftest import FrozenClock
 from tests.gateways import ENVIRONMENT, Account, add_account, add_endpoint, opened, settings_for
@@ -433,6 +434,15 @@ async def test_a_request_without_a_source_name_finds_the_source_whose_secret_ver
     assert answer.status == 200
     [event] = await rows(gateway, EVENT)
     assert json.loads(bytes(event["body"]))["data"]["provider"]["source"] == "second"  # type: ignore[arg-type]
+
+
+async def test_a_deleted_source_is_unknown(gateway: Gateway) -> None:
+    account = await add_account(gateway, "mailgun")
+    await delete_source(gateway.engine, gateway.vault, ENVIRONMENT, "mailgun", gateway.clock.now())
+    await gateway.registry.reload()
+    assert (await account.post("opened")).status == 404
+    again = await add_account(gateway, "mailgun")
+    assert (await again.post("opened")).status == 200
 
 
 async def test_a_request_that_no_source_recognises_is_not_kept(gateway: Gateway) -> None:

@@ -15,7 +15,7 @@ _VERSIONS = sa.select(_environment.c.id, _environment.c.config_version).order_by
 _ENVIRONMENTS = sa.select(
     _environment.c.id, _environment.c.public_id.label("env_id"), _organization.c.public_id.label("org_id")
 ).join(_organization, _organization.c.id == _environment.c.organization_id)
-_SOURCES = sa.select(_source).order_by(_source.c.id)
+_SOURCES = sa.select(_source).where(_source.c.deleted_at.is_(None)).order_by(_source.c.id)
 _ENDPOINTS = sa.select(_endpoint).where(_endpoint.c.deleted_at.is_(None)).order_by(_endpoint.c.id)
 
 Versions = tuple[tuple[int, int], ...]
