@@ -10,15 +10,17 @@ from typing import Any, NamedTuple
 
 from bench import limits
 from bench.generator import Load
+from bench.proof import RunBroken
 from bench.requests import BATCH_ITEMS
-from bench.rig import Rig, Run, RunBroken, Worker, bare_server, flood_bare, post
+from bench.rig import Rig, Run, Worker, bare_server, flood_bare, post
 from bench.server import GatewayServer, free_port
 
 CONNECTIONS = 64
 LOW_RATE_PER_S = 100.0
 WARM_UP_EVENTS = 2_000
 RUN_EVENTS_MAX = 60_000
-MEMORY_WARM_UP_EVENTS, MEMORY_EVENTS, MEMORY_STEPS = 20_000, 100_000, 4
+MEMORY_EVENTS, MEMORY_STEPS = 100_000, 4
+SINGLE_SHARE = 5
 SETTLE_S = 1.0
 LIMIT_SECONDS_MAX = 2.0
 BARE_START_TIMEOUT_S = 10.0
@@ -69,17 +71,21 @@ def _throughput(rig: Rig, server: GatewayServer, options: Options, kind: str, ti
 
 
 def _processor_figures(title: str, runs: Sequence[Run]) -> list[Figure]:
-    used = [100 * run.server_cpu_s / run.seconds for run in runs if run.server_cpu_s is not None]
+    """What the runs cost; a server's core not in full use means that something else was waited for."""
+    measured = [(run, run.server_cpu_s) for run in runs if run.server_cpu_s is not None]
+    server = [
+        Figure(f"{title}, server's core in use", "%", [100 * cpu_s / run.seconds for run, cpu_s in measured]),
+        Figure(f"{title}, processor time per event", "µs", [1e6 * cpu_s / run.events for run, cpu_s in measured]),
+    ]
     generator = [100 * run.generator_cpu_s / run.seconds for run in runs]
-    server = [Figure(f"{title}, server's core in use", "%", used)] if used else []
-    return [*server, Figure(f"{title}, generator's share of the other core", "%", generator)]
+    return [*(server if measured else []), Figure(f"{title}, generator's share of its core", "%", generator)]
 
 
 def latency(rig: Rig, server: GatewayServer, options: Options) -> list[Figure]:
     """Single events, evenly spaced at a low rate: how long after the POST, and after the 200, the sink has each."""
     events = options.events or round(LOW_RATE_PER_S * options.seconds)
-    loads = [_load(server, "single", events, options, rate_per_s=LOW_RATE_PER_S) for _ in range(options.runs + 1)]
-    _warm_up, *runs = [post(rig, server, load) for load in loads]
+    sizes = [min(events, round(LOW_RATE_PER_S)), *[events] * options.runs]
+    _warm_up, *runs = [post(rig, server, _load(server, "single", size, options, LOW_RATE_PER_S)) for size in sizes]
     spans: dict[str, Callable[[Run], Iterable[float]]] = {
         "POST to arrival": lambda run: _spans_ms(run.sent.sent_ns, run.arrived_ns),
         "200 to arrival": lambda run: _spans_ms(run.sent.answered_ns, run.arrived_ns),
@@ -105,22 +111,23 @@ def percentile(values: Iterable[float], percent: int) -> float:
 
 
 def memory(rig: Rig, server: GatewayServer, options: Options) -> list[Figure]:
-    """A server of its own: resident memory after a warm-up and after each quarter of the events, kinds alternating."""
-    warm_up = (options.events or MEMORY_WARM_UP_EVENTS) // 2
-    _resident_after(rig, server, options, "single", warm_up)
-    first = _resident_after(rig, server, options, "batches", warm_up)
-    step = (options.events or MEMORY_EVENTS) // MEMORY_STEPS
-    kinds = [("single", "batches")[number % 2] for number in range(MEMORY_STEPS)]
-    growths = [_resident_after(rig, server, options, kind, step) - first for kind in kinds]
+    """A server of its own: resident memory after a warm-up of a tenth, and after each quarter of the events."""
+    events = options.events or MEMORY_EVENTS
+    first = _resident_after(rig, server, options, events // 10)
+    step = events // MEMORY_STEPS
+    growths = [_resident_after(rig, server, options, step) - first for _ in range(MEMORY_STEPS)]
     return [
         Figure("resident memory after warm-up", "MiB", [first]),
         *(Figure(f"growth after {step * (n + 1):,} events", "MiB", [growth]) for n, growth in enumerate(growths)),
     ]
 
 
-def _resident_after(rig: Rig, server: GatewayServer, options: Options, kind: str, events: int) -> float:
-    post(rig, server, _load(server, kind, events, options))
-    time.sleep(SETTLE_S)
+def _resident_after(rig: Rig, server: GatewayServer, options: Options, events: int) -> float:
+    """MiB, after so many events, a fifth of them single and the others in batches."""
+    singles = events // SINGLE_SHARE
+    for kind, number in (("single", singles), ("batches", events - singles)):
+        post(rig, server, _load(server, kind, number, options))
+    time.sleep(min(SETTLE_S, options.seconds))
     resident_kib = server.resident_kib()
     if resident_kib is None:
         raise RunBroken("this system has no /proc to read the server's memory from")
@@ -139,7 +146,7 @@ def machine_limits(rig: Rig, folder: Path, options: Options) -> list[Figure]:
         rig.sink.ask("take")
     return [
         Figure(BARE_POSTS, "requests/s", [posts for posts, _ in bare]),
-        Figure("bare ASGI POST, generator's share of the other core", "%", [100 * share for _, share in bare]),
+        Figure("bare ASGI POST, generator's share of its core", "%", [100 * share for _, share in bare]),
         *(Figure(_LIMIT_TITLES[name], unit, [measured[name]]) for name, unit in _LIMIT_UNITS.items()),
     ]
 

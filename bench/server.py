@@ -129,8 +129,11 @@ class GatewayServer:
             self._process.wait()
 
     def _broken(self, what: str) -> ServerBroken:
-        lines = self._log.read_text(errors="replace").splitlines()[-LOG_LINES_SHOWN:]
-        return ServerBroken("\n".join([what, *lines]))
+        return ServerBroken(f"{what}\n{self.last_log_lines()}")
+
+    def last_log_lines(self) -> str:
+        """The end of what the server wrote."""
+        return "\n".join(self._log.read_text(errors="replace").splitlines()[-LOG_LINES_SHOWN:])
 
 
 @contextmanager

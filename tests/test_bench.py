@@ -1,0 +1,66 @@
+"""The benchmark runs to its end against a real server, and does not believe figures of events that did not all come."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.generator import Load, Sent
+from bench.machine import ROOT
+from bench.measures import percentile
+from bench.proof import RunBroken, arrival_times
+from bench.requests import email_ids
+from bench.server import Stored
+from bench.sink import Arrival
+
+LOAD = Load("proof", "single", events=3, port=1, connections=1, timeout_s=1.0)
+SENT = Sent(sent_ns=[1, 2, 3], answered_ns=[4, 5, 6], refused={}, failure=None, cpu_s=0.0)
+ARRIVALS = [Arrival(10 + n, f"evt_{n}", email_id) for n, email_id in enumerate(email_ids("proof", 3))]
+BEFORE, AFTER = Stored(7, 7, 0, 7), Stored(10, 10, 0, 10)
+
+
+def test_every_measurement_runs_to_its_end_with_all_events_accounted_for(tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    command = [sys.executable, "-m", "bench", "--events", "200", "--runs", "1", "--seconds", "0.2"]
+    ended = subprocess.run(
+        [*command, "--json", str(report)], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    names = {figure["name"] for figure in json.loads(report.read_text())["figures"]}
+    assert {
+        "single events, delivered and recorded",
+        "batches of 50, delivered and recorded",
+        "100 events/s, POST to arrival, p99",
+        "growth after 200 events",
+        "bare ASGI POST under uvicorn",
+        "SQLite, commits of one row",
+    } <= names
+
+
+def test_arrivals_are_given_in_the_order_of_sending() -> None:
+    assert arrival_times(LOAD, SENT, ARRIVALS[::-1], BEFORE, AFTER) == [10, 11, 12]
+
+
+@pytest.mark.parametrize(
+    ("sent", "arrivals", "after"),
+    [
+        pytest.param(SENT, ARRIVALS[:2], AFTER, id="one-is-lost"),
+        pytest.param(SENT, [*ARRIVALS, ARRIVALS[0]], AFTER, id="one-came-twice"),
+        pytest.param(SENT, [*ARRIVALS[:2], Arrival(12, "evt_2", "bench-other-2")], AFTER, id="one-is-of-another-run"),
+        pytest.param(SENT, ARRIVALS, Stored(10, 9, 1, 10), id="one-is-not-settled"),
+        pytest.param(SENT, ARRIVALS, Stored(10, 10, 0, 9), id="one-attempt-is-not-recorded"),
+        pytest.param(SENT, ARRIVALS, Stored(10, 10, 0, 11), id="one-was-attempted-twice"),
+        pytest.param(SENT._replace(refused={503: 1}), ARRIVALS, AFTER, id="one-was-refused"),
+        pytest.param(SENT._replace(failure="the server closed a connection"), ARRIVALS, AFTER, id="one-was-cut-off"),
+    ],
+)
+def test_a_run_that_does_not_add_up_gives_no_figures(sent: Sent, arrivals: list[Arrival], after: Stored) -> None:
+    with pytest.raises(RunBroken, match="proof: "):
+        arrival_times(LOAD, sent, arrivals, BEFORE, after)
+
+
+def test_percentiles_are_values_that_were_measured() -> None:
+    hundred = [float(n) for n in range(1, 101)]
+    assert (percentile(hundred, 50), percentile(hundred, 99), percentile([5.0], 99)) == (50.0, 99.0, 5.0)
