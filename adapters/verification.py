@@ -15,6 +15,7 @@ from adapters.signatures import DeclarationInvalid, Scheme, build_scheme
 
 NONE = "none"
 _BASIC_AUTH = "basic_auth"
+_SENT_AS_THEY_ARE = frozenset({_BASIC_AUTH, "token"})  # in the URL or a header, which some providers sign as well
 
 
 class Verification:
@@ -53,10 +54,10 @@ class Verification:
         return once
 
     def sign(self, request: NativeRequest, body: Any, signing: Mapping[str, str], at: float) -> NativeRequest:
-        """The request with a proof for every secret in `signing`."""
-        for name, scheme in self._schemes.items():
+        """The request with a proof for every secret in `signing`: what a signature may cover stands there before it."""
+        for name in sorted(self._schemes, key=_SENT_AS_THEY_ARE.__contains__, reverse=True):
             if name in signing:
-                request = scheme.sign(request, body, signing[name], at)
+                request = self._schemes[name].sign(request, body, signing[name], at)
         return request
 
     def generate(self) -> tuple[dict[str, str], dict[str, str]]:
