@@ -58,8 +58,10 @@ def test_an_odd_value_anywhere_costs_at_most_its_own_item(provider: str, data: s
     adapter = CATALOG.get(provider)
     body = data.draw(st.sampled_from(bodies_of(adapter)))
     path = data.draw(st.sampled_from(places_in(body)))
-    reading = read(adapter, with_value(body, path, data.draw(VALUES)))
-    assert len(reading.events) + len(reading.quarantined) + reading.ignored >= 1
+    value = data.draw(VALUES)
+    reading = read(adapter, with_value(body, path, value))
+    if value != []:  # which in place of the items is an empty batch
+        assert len(reading.events) + len(reading.quarantined) + reading.ignored >= 1
     assert all(item.reason for item in reading.quarantined)
     for event in reading.events:
         assert 0 < event.timestamp_ms < 253_402_300_800_000
