@@ -1,55 +1,21 @@
 """One provider, ready for use: verifies its requests, reads them into events, and can play the provider itself."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
-
-import msgspec
+from typing import Any
 
 from adapters.closures import is_true
 from adapters.decoders import decode
 from adapters.errors import AdapterError, DecodeFailed
 from adapters.expressions import Scope
 from adapters.fields import Read
+from adapters.handshake import Answer, Handshake
+from adapters.options import Option, check_options
 from adapters.reader import Quarantined, Reader, Reading
 from adapters.request import NativeRequest
 from adapters.samples import Samples, native_name, unsigned_request
-from adapters.shapes import as_text
 from adapters.verification import Verification
 
-
-class Answer(msgspec.Struct):
-    """What to say to a provider that tries the URL, or asks for consent, before it sends events."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-    confirm: str | None
-    """A URL to fetch in addition: the consent."""
-
-
-class Handshake(NamedTuple):
-    """The compiled form of one entry of `handshake`."""
-
-    method: str
-    when: Read | None
-    status: int
-    headers: Mapping[str, Read]
-    body: Read | None
-    confirm: Read | None
-
-    def answer(self, request: NativeRequest, body: Any) -> Answer | None:
-        """None when the request is not this handshake."""
-        scope = Scope(request=request, body=body)
-        if request.method != self.method or (self.when is not None and not is_true(self.when(body, scope))):
-            return None
-        headers = {name: as_text(read(body, scope)) for name, read in self.headers.items()}
-        content = self.body(body, scope) if self.body is not None else ""
-        return Answer(
-            status=self.status,
-            headers={name: text for name, text in headers.items() if text is not None and text.isprintable()},
-            body=content.encode() if isinstance(content, str) else msgspec.json.encode(content),
-            confirm=as_text(self.confirm(body, scope)) if self.confirm is not None else None,
-        )
+_NO_OPTIONS: Mapping[str, Any] = {}
 
 
 class Adapter:
@@ -70,6 +36,7 @@ class Adapter:
         samples: Samples,
         methods: Sequence[str] = ("POST",),
         handshakes: Sequence[Handshake] = (),
+        options: Sequence[Option] = (),
     ) -> None:
         self.name = name
         self.title = title
@@ -84,10 +51,13 @@ class Adapter:
         """The HTTP status that makes this provider try again later."""
         self.methods = methods
         """The HTTP methods by which events come."""
+        self.options = options
+        """What a source may be told besides its secrets."""
         self.samples = samples.events
         """Native items by native type ("bounce", "bounce/blocked"), with placeholders."""
         self.native_types = tuple(dict.fromkeys(native for reader in readers for native in reader.types))
         self._handshakes = handshakes
+        self._asks_by_post = any(handshake.method == "POST" for handshake in handshakes)
         self._recognize = recognize
         self._readers = readers
         self._samples = samples
@@ -116,6 +86,15 @@ class Adapter:
         """What is wrong with the secrets of a new source: (name, message)."""
         return self.verification.check(secrets)
 
+    def check_options(self, options: Mapping[str, Any], secrets: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
+        """What is wrong with the options of a source that has these secrets: (name, message)."""
+        return check_options(self.options, options) or self.verification.check_options(options, secrets)
+
+    @property
+    def answered_methods(self) -> list[str]:
+        """The HTTP methods that mean something here: those of events, and those of handshakes."""
+        return list(dict.fromkeys([*self.methods, *(handshake.method for handshake in self._handshakes)]))
+
     def generate_secrets(self) -> tuple[dict[str, str], dict[str, str]]:
         """New secrets: what a source stores, and what signs for it; these differ where the provider has a key pair."""
         return self.verification.generate()
@@ -135,16 +114,27 @@ class Adapter:
                 failures.append(str(failure))
         raise DecodeFailed("; ".join(dict.fromkeys(failures)))
 
-    def verify(self, request: NativeRequest, secrets: Mapping[str, Sequence[str]], at: float | None) -> str | None:
+    def certificate_url(self, request: NativeRequest, options: Mapping[str, Any]) -> str | None:
+        """Where the certificate lies without which the request cannot be verified; None for nearly all providers."""
+        if not self.verification.by_topic:
+            return None
+        return self.verification.certificate_url(self._decoded(request), options)
+
+    def verify(
+        self,
+        request: NativeRequest,
+        secrets: Mapping[str, Sequence[str]],
+        at: float | None,
+        *,
+        options: Mapping[str, Any] = _NO_OPTIONS,
+        certificate: bytes | None = None,
+    ) -> str | None:
         """The request's single-use token, where its proof has one.
 
         Freshness is not checked when `at` (seconds since 1970) is None. Raises `VerificationFailed`.
         """
-        try:
-            body = self.decode(request)
-        except DecodeFailed:
-            body = None
-        return self.verification.verify(request, body, secrets, at)
+        body = self._decoded(request)
+        return self.verification.verify(request, body, secrets, at, options=options, certificate=certificate)
 
     def read(
         self,
@@ -152,37 +142,34 @@ class Adapter:
         secrets: Mapping[str, Sequence[str]] | None,
         at: float | None,
         received_ms: int,
+        *,
+        options: Mapping[str, Any] = _NO_OPTIONS,
+        certificate: bytes | None = None,
     ) -> Reading:
         """Everything the request holds; what cannot be read is in the result as quarantined.
 
-        With `secrets` None the request is taken as authentic. Raises `VerificationFailed`, and nothing else.
+        With `secrets` None the request is taken as authentic. `certificate` is what lies at `certificate_url`. Raises
+        `VerificationFailed`, and nothing else.
         """
-        body, undecodable = None, None
+        body, undecodable, once = None, None, None
         try:
             body = self.decode(request)
         except DecodeFailed as failure:
             undecodable = str(failure)
-        once = self.verification.verify(request, body, secrets, at) if secrets is not None else None
+        if secrets is not None:
+            once = self.verification.verify(request, body, secrets, at, options=options, certificate=certificate)
         reading = self._map(body, request, received_ms) if undecodable is None else _unreadable(undecodable)
         reading.once = once
+        if self._asks_by_post:
+            reading.answer = self._answer(request, body)
         return reading
 
     def handshake(self, request: NativeRequest) -> Answer | None:
         """The answer to a request that carries no events but tries the URL; None for all others.
 
-        Answers to a POST are for requests that verify.
+        Answers to a POST are for requests that verify; `read` gives them too.
         """
-        try:
-            body = self.decode(request)
-        except DecodeFailed:
-            body = None
-        for handshake in self._handshakes:
-            try:
-                if answer := handshake.answer(request, body):
-                    return answer
-            except AdapterError:
-                continue
-        return None
+        return self._answer(request, self._decoded(request)) if self._handshakes else None
 
     def recognizes(self, request: NativeRequest) -> bool:
         """Whether the request looks like one of this provider's, whoever sent it."""
@@ -217,6 +204,21 @@ class Adapter:
         items = [self._samples.item(native_type) for native_type in native_types]
         request = unsigned_request(self._samples, items, url=url, at=at, recipient=recipient, unique=unique)
         return self.verification.sign(request, self.decode(request), signing, at)
+
+    def _decoded(self, request: NativeRequest) -> Any:
+        try:
+            return self.decode(request)
+        except DecodeFailed:
+            return None
+
+    def _answer(self, request: NativeRequest, body: Any) -> Answer | None:
+        for handshake in self._handshakes:
+            try:
+                if answer := handshake.answer(request, body):
+                    return answer
+            except AdapterError:
+                continue
+        return None
 
     def _map(self, body: Any, request: NativeRequest, received_ms: int) -> Reading:
         scope = Scope(request=request, body=body)

@@ -8,14 +8,17 @@ formats, `variants` gives each its own `when`; what a variant does not say it ta
 
 from collections.abc import Mapping, Sequence
 
-from adapters.adapter import Adapter, Handshake
+from adapters.adapter import Adapter
 from adapters.decoders import DECODERS
 from adapters.fields import Read, Table, read_expression, read_tables, read_value
+from adapters.handshake import Handshake
 from adapters.mapping_file import Place, parse
+from adapters.options import Option, read_options
 from adapters.reader import Ignore, Reader
 from adapters.rules import Rule, extended, read_rules
 from adapters.samples import MEDIA_TYPES, Samples, native_name
-from adapters.verification import read_verification
+from adapters.signatures.sns import TOPICS_OPTION
+from adapters.verification import Verification, read_verification
 
 _READER_KEYS = ("each", "ignore", "native_type", "recipients", "dedup", "fields", "types", "unknown")
 _FILE_KEYS = (
@@ -26,6 +29,7 @@ _FILE_KEYS = (
     "decode",
     "verify",
     "api_key",
+    "options",
     "refused_status",
     "busy_status",
     "methods",
@@ -51,12 +55,13 @@ def load_mapping(text: str, file: str) -> Adapter:
     provider = parts["provider"].text()
     tables = read_tables(parts.get("tables"))
     readers = _readers(parts, root, provider, tables)
+    options = read_options(parts.get("options"))
     return Adapter(
         name=provider,
         title=parts["title"].text() if "title" in parts else provider,
         documentation=[url.text() for url in parts["documentation"].items()] if "documentation" in parts else [],
         decoders=[kind.one_of(DECODERS) for kind in parts["decode"].items()] if "decode" in parts else ["json"],
-        verification=read_verification(parts["verify"], "api_key" in parts and parts["api_key"].flag()),
+        verification=_verification(parts, options),
         refused_status=_status(parts.get("refused_status"), 401),
         busy_status=_status(parts.get("busy_status"), 503),
         recognize=read_expression(parts["recognize"]) if "recognize" in parts else None,
@@ -64,7 +69,15 @@ def load_mapping(text: str, file: str) -> Adapter:
         samples=_samples(parts.get("samples"), readers),
         methods=[method.one_of(_METHODS) for method in parts["methods"].items()] if "methods" in parts else ["POST"],
         handshakes=[_handshake(item, tables) for item in parts["handshake"].items()] if "handshake" in parts else [],
+        options=options,
     )
+
+
+def _verification(parts: Mapping[str, Place], options: Sequence[Option]) -> Verification:
+    verification = read_verification(parts["verify"], "api_key" in parts and parts["api_key"].flag())
+    if verification.by_topic and (TOPICS_OPTION, "texts") not in [(option.name, option.type) for option in options]:
+        raise parts["verify"].invalid(f"the scheme sns needs the option `{TOPICS_OPTION}` of type texts in `options`")
+    return verification
 
 
 def _handshake(place: Place, tables: Mapping[str, Table]) -> Handshake:

@@ -11,6 +11,7 @@ from adapters.errors import AdapterError, MapFailed
 from adapters.events import EventData
 from adapters.expressions import Scope
 from adapters.fields import Read
+from adapters.handshake import Answer
 from adapters.request import NativeRequest
 from adapters.rules import IGNORED, Rule
 from adapters.shapes import as_text
@@ -51,6 +52,8 @@ class Reading(msgspec.Struct):
     """Items that are authentic but not about a message: pings, account and list events."""
     once: str | None = None
     """A token that this provider uses for one request only; a second request with it is a replay."""
+    answer: Answer | None = None
+    """What the provider waits to hear, where the request was a handshake."""
 
 
 class Ignore(NamedTuple):

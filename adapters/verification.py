@@ -3,27 +3,35 @@
 `verify` is one scheme of `adapters.signatures`, or a list where the provider lets its customers choose: then a source
 has a secret for at least one of them. Whatever secrets a source has, all must be met. Basic credentials can always be
 given in addition, since they only take a URL with user and password. `none` trusts every request, and must be said.
+
+The scheme `sns` is met by no secret but by the option `topic_arns`; a source that has it must meet that scheme too.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from adapters.errors import VerificationFailed
 from adapters.mapping_file import Place
+from adapters.options import option_texts
 from adapters.request import NativeRequest
 from adapters.signatures import DeclarationInvalid, Scheme, build_scheme
+from adapters.signatures.sns import TOPICS_OPTION, SnsMessages
 
 NONE = "none"
 _BASIC_AUTH = "basic_auth"
 _SENT_AS_THEY_ARE = frozenset({_BASIC_AUTH, "token"})  # in the URL or a header, which some providers sign as well
+_NO_OPTIONS: Mapping[str, Any] = {}
+_Built = TypeVar("_Built")
 
 
 class Verification:
-    """The schemes of one provider, each with a secret of its own."""
+    """The schemes of one provider, each with a secret of its own, and SNS where it comes by that."""
 
-    def __init__(self, schemes: Sequence[Scheme], *, accepts_api_key: bool) -> None:
+    def __init__(self, schemes: Sequence[Scheme], *, accepts_api_key: bool, sns: SnsMessages | None = None) -> None:
         self.accepts_api_key = accepts_api_key
-        self.signs = bool(schemes)
+        self.signs = bool(schemes) or sns is not None
+        self.by_topic = sns is not None
+        self._sns = sns
         self._declared = tuple(scheme.secret_name for scheme in schemes)
         self._schemes = {scheme.secret_name: scheme for scheme in schemes}
         self._schemes.setdefault(_BASIC_AUTH, build_scheme({"scheme": "basic"}))
@@ -31,7 +39,8 @@ class Verification:
     @property
     def secret_names(self) -> list[tuple[str, bool]]:
         """Each secret's name, and whether a source cannot do without it."""
-        needed = self._declared if len(self._declared) == 1 and not self.accepts_api_key else ()
+        alone = len(self._declared) == 1 and not self.accepts_api_key and not self.by_topic
+        needed = self._declared if alone else ()
         return [(name, name in needed) for name in self._schemes]
 
     @property
@@ -40,18 +49,36 @@ class Verification:
         return next((scheme.challenge for scheme in self._schemes.values() if scheme.challenge), None)
 
     def verify(
-        self, request: NativeRequest, body: Any, secrets: Mapping[str, Sequence[str]], at: float | None
+        self,
+        request: NativeRequest,
+        body: Any,
+        secrets: Mapping[str, Sequence[str]],
+        at: float | None,
+        *,
+        options: Mapping[str, Any] = _NO_OPTIONS,
+        certificate: bytes | None = None,
     ) -> str | None:
-        """The single-use token, where there is one. Raises `VerificationFailed`."""
+        """The single-use token, where there is one. Raises `VerificationFailed`.
+
+        `certificate` is what lies at `certificate_url`, where that says that one is needed.
+        """
         required = [name for name, needed in self.secret_names if needed]
         configured = [name for name in self._schemes if secrets.get(name)]
         names = dict.fromkeys([*required, *configured])
-        if not names and self.signs:
-            raise VerificationFailed(f"this source has no secret to verify with: give it {' or '.join(self._declared)}")
+        topics = self._topics(options)
+        if not names and not topics and self.signs:
+            raise VerificationFailed(f"this source has no secret to verify with: give it {' or '.join(self._choices)}")
         once: str | None = None
         for name in names:
             once = self._schemes[name].verify(request, body, secrets.get(name, ()), at) or once
+        if topics and self._sns is not None:
+            self._sns.verify(request, body, topics, certificate, proven_otherwise=bool(names))
         return once
+
+    def certificate_url(self, body: Any, options: Mapping[str, Any]) -> str | None:
+        """Where the certificate lies that this request is verified with, where one is needed."""
+        topics = self._topics(options)
+        return self._sns.certificate_url(body, topics) if topics and self._sns is not None else None
 
     def sign(self, request: NativeRequest, body: Any, signing: Mapping[str, str], at: float) -> NativeRequest:
         """The request with a proof for every secret in `signing`: what a signature may cover stands there before it."""
@@ -71,29 +98,60 @@ class Verification:
         known = ", ".join(self._schemes)
         wrong = [(name, f"unknown secret; known are {known}") for name in secrets if name not in self._schemes]
         wrong += [(name, "is needed") for name, needed in self.secret_names if needed and not secrets.get(name)]
-        if self.signs and not self.accepts_api_key and not any(secrets.get(name) for name in self._schemes):
+        if self.signs and not self.accepts_api_key and not self.by_topic and not self._any_of(secrets):
             wrong = wrong or [(self._declared[0], f"one of {', '.join(self._declared)} is needed")]
         for name, scheme in self._schemes.items():
             wrong += [(name, mistake) for secret in secrets.get(name, ()) if (mistake := _mistake(scheme, secret))]
         return wrong
+
+    def check_options(self, options: Mapping[str, Any], secrets: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
+        """What is wrong with the options that verification needs: (name, sentence)."""
+        if self._sns is None:
+            return []
+        if TOPICS_OPTION not in options:
+            needed = f"is needed, unless the source has {' or '.join(self._schemes)} (raw message delivery)"
+            return [] if self._any_of(secrets) else [(TOPICS_OPTION, needed)]
+        try:
+            for topic in self._topics(options):
+                self._sns.check_topic(topic)
+        except ValueError as mistake:
+            return [(TOPICS_OPTION, str(mistake))]
+        return []
+
+    @property
+    def _choices(self) -> list[str]:
+        """What may be configured, in words."""
+        return [*([f"the option {TOPICS_OPTION}"] if self.by_topic else []), *self._declared]
+
+    def _topics(self, options: Mapping[str, Any]) -> list[str]:
+        return option_texts(options[TOPICS_OPTION]) if self.by_topic and TOPICS_OPTION in options else []
+
+    def _any_of(self, secrets: Mapping[str, Sequence[str]]) -> bool:
+        return any(secrets.get(name) for name in self._schemes)
 
 
 def read_verification(place: Place, accepts_api_key: bool) -> Verification:
     """Builds what stands at `verify`; a mistake is shown at its own key."""
     if not place.is_list and not place.is_section and place.text() == NONE:
         return Verification((), accepts_api_key=accepts_api_key)
-    schemes = [_build(item) for item in place.items()]
+    items = place.items()
+    sns = next((_build(item, SnsMessages) for item in items if _is_sns(item)), None)
+    schemes = [_build(item, build_scheme) for item in items if not _is_sns(item)]
     names = [scheme.secret_name for scheme in schemes]
-    if not schemes or len(set(names)) != len(names):
+    if not items or len(set(names)) != len(names) or len(items) - len(schemes) > 1:
         raise place.invalid(
             "needs one scheme, or several of which each has another secret (see `any_of` for one secret)"
         )
-    return Verification(schemes, accepts_api_key=accepts_api_key)
+    return Verification(schemes, accepts_api_key=accepts_api_key, sns=sns)
 
 
-def _build(place: Place) -> Scheme:
+def _is_sns(place: Place) -> bool:
+    return place.is_section and "scheme" in place.entries() and place.entries()["scheme"].value() == "sns"
+
+
+def _build(place: Place, build: Callable[[Any], _Built]) -> _Built:
     try:
-        return build_scheme(place.value())
+        return build(place.value())
     except DeclarationInvalid as mistake:
         raise place.inside(mistake.key).invalid(mistake.message) from None
 

@@ -14,10 +14,10 @@ ROOT = Path(__file__).parents[1]
 FLOORS: list[set[str]] = [
     {"adapters.errors", "adapters.request", "adapters.events"},
     {"adapters.decoders", "adapters.signatures", "adapters.functions", "adapters.grammar", "adapters.mapping_file"},
-    {"adapters.closures", "adapters.times", "adapters.shapes", "adapters.verification"},
-    {"adapters.expressions", "adapters.samples"},
+    {"adapters.closures", "adapters.times", "adapters.shapes", "adapters.options"},
+    {"adapters.expressions", "adapters.samples", "adapters.verification"},
     {"adapters.fields"},
-    {"adapters.rules"},
+    {"adapters.rules", "adapters.handshake"},
     {"adapters.reader"},
     {"adapters.adapter"},
     {"adapters.mapping"},

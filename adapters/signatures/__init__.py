@@ -7,6 +7,8 @@ A declaration says in data what a provider's manual says in prose. Svix, for exa
     signed: [{header: svix-id}, ".", {header: svix-timestamp}, ".", raw_body]
     signature: {header: svix-signature, separator: " ", prefix: "v1,"}
     timestamp: {header: svix-timestamp, tolerance_s: 300}
+
+SNS (`adapters.signatures.sns`) stands apart: it needs no secret, but an option of the source and a certificate.
 """
 
 from collections.abc import Callable, Mapping
