@@ -42,6 +42,8 @@ def create_app(settings: Settings | None = None) -> Litestar:
     api = Router(
         "/api",
         route_handlers=[ENDPOINTS, SOURCES, EVENTS, DELIVERIES, RECEIPTS, MAPPINGS, KEYS, list_event_types],
+        # Some answers hold a secret, and all of them are JSON.
+        response_headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"},
         middleware=[AllowedMethods(), RequestLog(), Authentication(), IdempotentPosts()],
     )
     in_force = settings or load_settings()

@@ -1,17 +1,18 @@
 """The subscribers' registrations: `/api/webhooks/manage`."""
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from litestar import Router, delete, get, patch, post
 from litestar.params import FromPath
-from msgspec import UNSET
+from msgspec import UNSET, Meta, UnsetType
 
 from app.gateway import Gateway
 from app.signer import generate_key_pair, generate_secret, public_key_of
-from app.store import endpoints
+from app.store import endpoints, recovery
 from app.store.endpoints import NewEndpoint
 from app.store.ids import EVENT, public_id
+from app.web import resending
 from app.web.context import ApiRequest, gateway_of, known_number, principal_of
 from app.web.endpoint_shapes import (
     Endpoint,
@@ -23,7 +24,26 @@ from app.web.endpoint_shapes import (
 )
 from app.web.event_words import kept_words
 from app.web.input import read_body
+from app.web.paging import Moment
 from app.web.problems import Problem, invalid, not_found
+
+
+class Recover(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What is to be sent again."""
+
+    since: Moment
+    until: Moment | UnsetType = UNSET
+    status: Annotated[
+        Literal["failed", "missing"],
+        Meta(description="failed: every attempt failed; missing: there never was a delivery."),
+    ] = "failed"
+
+
+class Recovered(msgspec.Struct):
+    """How many deliveries are due now, and whether that was all."""
+
+    deliveries: int
+    complete: bool
 
 
 class TestSent(msgspec.Struct):
@@ -118,10 +138,24 @@ async def test_endpoint(request: ApiRequest, endpoint_id: FromPath[int]) -> Test
     """Send the endpoint a webhook.test event; GET /api/events/{event_id} tells how it went."""
     gateway = gateway_of(request)
     present = await _found(request, endpoint_id)
-    if not present.active:
-        raise Problem(409, f"Endpoint {endpoint_id} is not active ({present.disabled_reason}); enable it first.")
+    _check_active(present)
     event = await gateway.ingest.send_test(principal_of(request).environment_id, present.id)
     return TestSent(public_id(EVENT, event))
+
+
+@post("/{endpoint_id:int}/recover", operation_id="recoverEndpoint", status_code=202, opt={"body": Recover})
+async def recover_endpoint(request: ApiRequest, endpoint_id: FromPath[int]) -> Recovered:
+    """Send again what failed, or what the endpoint asks for and never got; while not complete, ask again."""
+    gateway, wanted = gateway_of(request), await read_body(request, Recover)
+    present = await _found(request, endpoint_id)
+    _check_active(present)
+    environment_id, now = principal_of(request).environment_id, gateway.clock.now()
+    stretch = (environment_id, present.id, wanted.since, wanted.until or now)
+    if wanted.status == "missing":
+        return Recovered(*await resending.recover_missing(gateway, *stretch))
+    recovered = await recovery.recover_failed(gateway.engine, *stretch, now)
+    gateway.sender.bell.ring()
+    return Recovered(recovered, complete=True)
 
 
 ENDPOINTS = Router(
@@ -134,6 +168,7 @@ ENDPOINTS = Router(
         delete_endpoint,
         enable_endpoint,
         test_endpoint,
+        recover_endpoint,
     ],
     tags=["Endpoints"],
 )
@@ -171,6 +206,11 @@ def _still_there(found: endpoints.Endpoint | None, endpoint_id: int) -> endpoint
     if found is None:
         raise not_found("endpoint", endpoint_id)
     return found
+
+
+def _check_active(endpoint: endpoints.Endpoint) -> None:
+    if not endpoint.active:
+        raise Problem(409, f"Endpoint {endpoint.id} is not active ({endpoint.disabled_reason}); enable it first.")
 
 
 async def _shown(request: ApiRequest, endpoint: endpoints.Endpoint, secret: str | None = None) -> Endpoint:

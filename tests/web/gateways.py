@@ -8,7 +8,6 @@ from typing import Any
 
 import httpx
 from litestar import Litestar
-from litestar.testing import AsyncTestClient
 
 from app.asgi import create_app
 from app.gateway import Gateway
@@ -19,8 +18,19 @@ RESEND_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 SUBSCRIBER = "http://127.0.0.1:9/hook"
 """Nobody listens there (the discard port), so that deliveries stay open."""
 
-Api = AsyncTestClient[Litestar]
 _numbers = count(1)
+
+
+class Api(httpx.AsyncClient):
+    """A client of an application that runs in the same event loop."""
+
+    def __init__(self, app: Litestar) -> None:
+        super().__init__(
+            transport=httpx.ASGITransport(app),
+            base_url="http://testserver",
+            headers=with_key(ADMIN_KEY),
+        )
+        self.app = app
 
 
 @asynccontextmanager
@@ -28,8 +38,7 @@ async def serving(database_url: str, folder: Path, **settings: Any) -> AsyncIter
     """A client of a running application with an admin key."""
     chosen = {"allow_networks": "127.0.0.0/8", "data_dir": folder, "api_key": ADMIN_KEY, **settings}
     app = create_app(load_settings(database_url=database_url, **chosen))
-    async with AsyncTestClient(app) as client:
-        client.headers["Authorization"] = f"Bearer {ADMIN_KEY}"
+    async with app.lifespan(), Api(app) as client:
         yield client
 
 

@@ -74,6 +74,11 @@ async def test_a_key_is_shown_once(api: Api) -> None:
     assert key.startswith(made["hint"])
 
 
+async def test_an_answer_that_may_hold_a_secret_is_not_to_be_cached(small_api: Api) -> None:
+    answer = await small_api.post(KEYS, json={"name": "x"})
+    assert answer.headers["cache-control"] == "no-store"
+
+
 async def test_a_revoked_key_is_refused_at_once(api: Api) -> None:
     made = await make_key(api, "read")
     assert (await api.get("/api/sources", headers=with_key(made["key"]))).status_code == 200
