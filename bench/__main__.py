@@ -51,7 +51,7 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=5.0, help="about how long a counted run lasts (default 5)")
+    parser.add_argument("--seconds", type=float, default=4.0, help="about how long a counted run lasts (default 4)")
     parser.add_argument("--runs", type=int, default=3, help="counted runs, after a warm-up (default 3)")
     parser.add_argument("--events", type=int, help="post exactly so many events in every run, whatever --seconds says")
     parser.add_argument("--only", choices=[*MEASURES, LIMITS], help="measure this alone")
