@@ -65,7 +65,7 @@ class Settings(BaseSettings):
     handed_over_max: int = _setting(2_000, "Deliveries kept in memory for the sender.", ge=0)
     attempt_timeout_s: float = _setting(15.0, "How long a subscriber may take to answer.", unit="seconds", gt=0, le=120)
     response_bytes_max: int = _setting(16_384, "How much of a subscriber's answer is kept.", unit="bytes", ge=0)
-    lease_margin_s: float = _setting(15.0, "How long past its timeout a claim holds.", gt=0)
+    lease_margin_s: float = _setting(15.0, "How long past its timeout a claim holds.", unit="seconds", gt=0)
     poll_interval_s: float = _setting(1.0, "How often due work is looked for when no bell rings.", unit="seconds", gt=0)
 
     @field_validator("allow_networks", mode="before")
