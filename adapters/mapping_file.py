@@ -18,6 +18,8 @@ FILE_CHARACTERS_MAX = 256 * 1024
 DEPTH_MAX = 40
 NODES_MAX = 20_000
 
+_MERGE = "<<"
+
 
 class _Loader(SafeLoader):  # pyright: ignore[reportGeneralTypeIssues, reportUntypedBaseClass]  either of two
     """YAML with the scalars of JSON: `on`, `yes` and dates stay text, as providers use them for names."""
@@ -109,7 +111,10 @@ class Place:
         return [self._inner(node, f"{self.key}[{index}]") for index, node in enumerate(self._node.value)]
 
     def entries(self) -> dict[str, "Place"]:
-        """The values of a section whose keys are the user's own; keys are text even where they look like numbers."""
+        """The values of a section whose keys are the user's own; keys are text even where they look like numbers.
+
+        `<<: *anchor` brings in the keys of another section; the section's own come before them.
+        """
         if not isinstance(self._node, yaml.MappingNode):
             raise self.invalid("keys with values are needed here")
         found: dict[str, Place] = {}
@@ -121,7 +126,8 @@ class Place:
             if name in found:
                 raise MappingInvalid("given twice", file=self.file, line=key_node.start_mark.line + 1, key=dotted)
             found[name] = self._inner(value_node, dotted)
-        return found
+        inherited = found.pop(_MERGE).entries() if _MERGE in found else {}
+        return {**inherited, **found}
 
     def section(self, known: Collection[str]) -> dict[str, "Place"]:
         """The values of a section whose keys the language defines."""

@@ -140,6 +140,11 @@ class TestRefusals:
         with pytest.raises(MappingInvalid, match="deep"):
             acme(BODY + "samples: {events: {sent: &a {again: *a}}}\n")
 
+    @pytest.mark.parametrize("inherited", ["text", "[{a: 1}]", "&a {<<: *a}"])
+    def test_what_cannot_be_brought_in_is_refused(self, inherited: str) -> None:
+        with pytest.raises(MappingInvalid):
+            acme(BODY + f"samples: {{events: {{sent: {{<<: {inherited}}}}}}}\n")
+
     def test_aliases_that_multiply_are_refused(self) -> None:
         levels = [f"x{n}: &x{n} [{', '.join([f'*x{n - 1}'] * 9)}]" for n in range(1, 9)]
         bomb = "\n".join(f"      {level}" for level in ["x0: &x0 [1]", *levels])
@@ -153,6 +158,10 @@ class TestRefusals:
 
 class TestFields:
     """What may stand for the value of a field."""
+
+    def test_a_section_may_bring_in_the_keys_of_another(self) -> None:
+        adapter = acme(BODY + "samples:\n  events:\n    sent: &a {to: x, n: 1}\n    sent/b: {<<: *a, n: 2}\n")
+        assert adapter.samples == {"sent": {"to": "x", "n": 1}, "sent/b": {"to": "x", "n": 2}}
 
     def test_an_expression_a_constant_and_the_first_that_is_not_empty(self) -> None:
         adapter = with_fields("""\
