@@ -15,6 +15,7 @@ from adapters.mapping import load_mapping
 from app.cli.configuration import settings_in_force
 from app.cli.errors import CheckFailed, Misconfigured
 from app.cli.output import json_option, show_list, show_one
+from app.cli.samples import read_sample
 
 _SUFFIX = ".yaml"
 _COLUMNS = {"Provider": "provider", "Title": "title", "Secrets": "secrets", "Native types": "native_types"}
@@ -59,7 +60,8 @@ def show_mapping(provider: str) -> None:
 def check_mappings(files: Sequence[Path]) -> None:
     """Check mapping files: FILES, or all that `serve` would load.
 
-    Each mistake is printed as `file:line: key: message`; the exit code is 1 when there is one.
+    Each mistake is printed as `file:line: key: message`; the exit code is 1 when there is one. A mapping must also be
+    able to read its own samples.
 
     \b
     Examples:
@@ -67,11 +69,12 @@ def check_mappings(files: Sequence[Path]) -> None:
         mailweir mappings check acme.yaml
     """
     found = [_read(path) for path in files] if files else [*_shipped(), *_own()]
-    mistakes = [mistake for file in found if (mistake := _mistake(*file))]
+    mistakes = [mistake for file in found for mistake in _mistakes(*file)]
     for mistake in mistakes:
         click.echo(str(mistake))
     if mistakes:
-        raise CheckFailed(f"{len(mistakes)} of {len(found)} mappings cannot be used")
+        wrong = {mistake.file for mistake in mistakes}
+        raise CheckFailed(f"{len(wrong)} of {len(found)} mappings cannot be used")
     click.echo(f"{len(found)} mapping{'s are' if len(found) != 1 else ' is'} sound.")
 
 
@@ -126,11 +129,14 @@ def _read(path: Path) -> MappingFile:
         raise Misconfigured(f"{path} cannot be read: {error}") from error
 
 
-def _mistake(file: str, text: str) -> MappingInvalid | None:
+def _mistakes(file: str, text: str) -> Iterator[MappingInvalid]:
     try:
         adapter = load_mapping(text, file)
     except MappingInvalid as mistake:
-        return mistake
+        yield mistake
+        return
     if Path(file).stem != adapter.name:
-        return MappingInvalid(f"the file must be called {adapter.name}{_SUFFIX}", file=file, key="provider")
-    return None
+        yield MappingInvalid(f"the file must be called {adapter.name}{_SUFFIX}", file=file, key="provider")
+    for sample in adapter.samples:
+        for item in read_sample(adapter, sample).quarantined:
+            yield MappingInvalid(f"cannot be read: {item.reason}", file=file, key=f"samples.events.{sample}")

@@ -3,6 +3,7 @@
 from collections.abc import Generator
 from contextlib import contextmanager
 
+from asyncpg.exceptions import PostgresError
 from sqlalchemy.exc import SQLAlchemyError
 
 from adapters.errors import MappingInvalid
@@ -30,7 +31,7 @@ def explained() -> Generator[None]:
         yield
     except _SAY_WHAT_TO_CHANGE as error:
         raise Misconfigured(str(error)) from error
-    except (SQLAlchemyError, OSError) as error:
+    except (SQLAlchemyError, PostgresError, OSError) as error:  # asyncpg's own is what a refused login raises
         raise Misconfigured(
             f"the database cannot be used; check MAILWEIR_DATABASE_URL: {_first_line(error)}"
         ) from error

@@ -1,6 +1,5 @@
 """`mailweir trigger`: plays a provider, with signed requests in its own form."""
 
-import secrets as randomness
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -22,9 +21,9 @@ from app.cli.errors import GatewayRefused, Misconfigured
 from app.cli.given import given_texts
 from app.cli.mappings import find_adapter
 from app.cli.output import say, show_json, show_list
+from app.cli.samples import RECIPIENT, unified_type, unique
 
 COUNT_MAX = 100_000
-RECIPIENT = "ann@example.com"
 
 _INBOUND = "/api/webhooks"
 _LISTED = {"Event": "event", "Becomes": "type"}
@@ -126,18 +125,8 @@ class Player:
             url=url,
             at=time.time(),
             recipient=self._recipient,
-            unique=lambda: randomness.token_hex(8),
+            unique=unique,
         )
-
-
-def unified_type(adapter: Adapter, sample: str) -> str | None:
-    """What the sample becomes; None where the gateway ignores it, or the mapping cannot read it."""
-    now = time.time()
-    request = adapter.sample_request(
-        [sample], signing={}, url="", at=now, recipient=RECIPIENT, unique=lambda: randomness.token_hex(8)
-    )
-    reading = adapter.read(request, None, None, round(now * 1000))
-    return reading.events[0].type if reading.events else None
 
 
 def _playable(adapter: Adapter) -> Iterator[dict[str, Any]]:

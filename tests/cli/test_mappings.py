@@ -53,6 +53,7 @@ def test_sound_mappings_pass_the_check(shell: Shell, own: Path) -> None:
         ("acme.yaml", ACME.replace("email.bounced", "email.bouncd"), ":5: types.gone: "),
         ("acme.yaml", ACME.replace("at}", "at(}"), ":4: fields.timestamp: "),
         ("other.yaml", ACME, ": provider: the file must be called acme.yaml"),
+        ("acme.yaml", ACME + "samples: {events: {gone: {type: gone}}}\n", ": samples.events.gone: cannot be read: "),
     ],
 )
 def test_a_mistake_is_shown_with_file_line_and_key(shell: Shell, own: Path, name: str, text: str, mistake: str) -> None:

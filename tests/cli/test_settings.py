@@ -3,6 +3,7 @@
 import pytest
 
 from tests.cli.terminal import Shell
+from tests.conftest import PostgresServer
 
 
 def test_config_tells_value_origin_unit_and_meaning(shell: Shell) -> None:
@@ -40,6 +41,13 @@ def test_migrate_makes_the_database_and_then_finds_nothing_to_do(shell: Shell) -
     assert "is now at revision" in first.out
     assert "Nothing to do" in second.out
     assert (shell.folder / "data" / "mailweir.db").exists()
+
+
+def test_a_database_that_is_not_there_is_said_to_be_missing(shell: Shell, postgres: PostgresServer) -> None:
+    ran = shell.mailweir("migrate", database_url=postgres.url("nosuch"))
+    assert ran.code == 2
+    assert ran.err.startswith("mailweir: the database cannot be used; check MAILWEIR_DATABASE_URL")
+    assert len(ran.err.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
