@@ -80,6 +80,10 @@ class Verification:
         topics = self._topics(options)
         return self._sns.certificate_url(body, topics) if topics and self._sns is not None else None
 
+    def proves_sender(self, options: Mapping[str, Any]) -> bool:
+        """Whether a request that verified is the doing of someone whom the operator named, and not of any customer."""
+        return bool(self._topics(options)) if self.by_topic else self.signs
+
     def sign(self, request: NativeRequest, body: Any, signing: Mapping[str, str], at: float) -> NativeRequest:
         """The request with a proof for every secret in `signing`: what a signature may cover stands there before it."""
         for name in sorted(self._schemes, key=_SENT_AS_THEY_ARE.__contains__, reverse=True):

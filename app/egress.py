@@ -1,6 +1,6 @@
-"""The only door out: one POST to a URL that a stranger chose, guarded where the socket opens.
+"""The only door out: one POST or GET to a URL that a stranger chose, guarded where the socket opens.
 
-Strategy: the URL is checked when it is registered and again at every post, but what protects is the check of the
+Strategy: the URL is checked when it is registered and again at every request, but what protects is the check of the
 address itself, made when its name has been resolved and once more when the socket for it is made. So neither an odd
 spelling nor a name that points elsewhere today leads into a private network. Redirects are an answer like any other,
 compressed bodies stay compressed, cookies and the proxies of the environment are ignored.
@@ -9,7 +9,7 @@ compressed bodies stay compressed, cookies and the proxies of the environment ar
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from contextvars import ContextVar
 from errno import EACCES, ECONNREFUSED, ECONNRESET, EPIPE
@@ -33,6 +33,7 @@ __all__ = ["AddressRefused", "Egress", "ErrorKind", "Guard", "PostOutcome", "Tim
 BODY_BYTES_MAX = 16 * 1024
 BODY_DRAIN_BYTES_MAX = 64 * 1024
 HEADER_BYTES_MAX = 16 * 1024
+FETCHED_BYTES_MAX = 64 * 1024
 TARGETS_REMEMBERED_MAX = 4096
 IDLE_CONNECTION_S = 15.0
 
@@ -42,12 +43,12 @@ DNS_CACHE_S = 30
 FRAMING_HEADERS = frozenset(
     ("connection", "content-length", "expect", "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade")
 )
-"""Headers that belong to the connection and not to the message; post leaves them out."""
+"""Headers that belong to the connection and not to the message; they are left out."""
 
 AddrInfo = tuple[int, int, int, str, tuple[Any, ...]]
 
 _notes: ContextVar[PostNotes] = ContextVar("notes")
-"""Those of the post for which a name is resolved, a socket opened, a handshake made; in tasks of aiohttp's own too."""
+"""Those of the request for which a name is resolved or a socket opened; in tasks of aiohttp's own too."""
 
 
 class _Target(NamedTuple):
@@ -90,13 +91,26 @@ class Egress:
         Raises nothing for what the network or the subscriber does. A connection that was kept alive, and turns out to
         have been closed by the subscriber before any answer, is replaced once without counting as an error.
         """
-        notes = PostNotes()
+        return await self._outcome(url, timeout_s, PostNotes(self._body_bytes_max), partial(_post, headers, body))
+
+    async def get(self, url: str, *, timeout_s: float) -> PostOutcome:
+        """One GET, for what the gateway itself wants to know; as `post`, but up to 64 KiB of the answer are kept."""
+        return await self._outcome(url, timeout_s, PostNotes(FETCHED_BYTES_MAX), partial(httpx.Request, "GET"))
+
+    async def aclose(self) -> None:
+        """Closes every connection; requests under way end with an error."""
+        self._closed = True
+        await self._transport.aclose()
+
+    async def _outcome(
+        self, url: str, timeout_s: float, notes: PostNotes, request_to: Callable[[httpx.URL], httpx.Request]
+    ) -> PostOutcome:
         token = _notes.set(notes)
         try:
             target = self._target(url)
             notes.plain, notes.peer = target.plain, target.peer
             async with asyncio.timeout(timeout_s):
-                await self._exchange(notes, _request(target.url, headers, body))
+                await self._exchange(notes, request_to(target.url))
         except AddressRefused as refused:
             return notes.outcome(refused.reason, "refused_address")
         except TimeoutError:
@@ -106,11 +120,6 @@ class Egress:
         finally:
             _notes.reset(token)
         return notes.outcome()
-
-    async def aclose(self) -> None:
-        """Closes every connection; posts under way end with an error."""
-        self._closed = True
-        await self._transport.aclose()
 
     def _aim(self, url: str) -> _Target:
         parsed = self._guard.check_url(url)
@@ -147,10 +156,10 @@ class Egress:
         async with aclosing(cast(AsyncGenerator[bytes, None], aiter(body))) as chunks:
             async for chunk in chunks:
                 bytes_read += len(chunk)
-                notes.body = (notes.body + chunk)[: self._body_bytes_max]
+                notes.body = (notes.body + chunk)[: notes.body_bytes_max]
                 if bytes_read > BODY_DRAIN_BYTES_MAX:
                     return False
-        notes.truncated = bytes_read > self._body_bytes_max
+        notes.truncated = bytes_read > notes.body_bytes_max
         return True
 
     def _open_session(self) -> aiohttp.ClientSession:
@@ -238,7 +247,7 @@ def _open_socket(guard: Guard, info: AddrInfo) -> socket.socket:
     return socket.socket(family, kind, protocol)
 
 
-def _request(target: httpx.URL, headers: Mapping[str, str], body: bytes) -> httpx.Request:
+def _post(headers: Mapping[str, str], body: bytes, target: httpx.URL) -> httpx.Request:
     # With `stream` and not `content` httpx does not work out headers that aiohttp works out again: 15 µs less.
     kept = {name: value for name, value in headers.items() if name.lower() not in FRAMING_HEADERS}
     request = httpx.Request(

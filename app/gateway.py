@@ -30,6 +30,7 @@ from app.store.ledger import Ledger
 from app.store.migrate import migrate, reseal_secrets
 from app.store.nodes import join, sole_user
 from app.vault import Vault
+from app.visits import Visits
 
 log = structlog.get_logger()
 
@@ -124,7 +125,8 @@ class Gateway:
             timeout_s=settings.commit_timeout_s,
             on_commit=metrics.count_commit,
         )
-        self.ingest = Ingest(self.registry, self.ledger, self.engine, self.clock, settings, self.ids.next)
+        visits = Visits(egress, self.clock)
+        self.ingest = Ingest(self.registry, self.ledger, self.engine, self.clock, settings, self.ids.next, visits)
         self.ledger.start()
         self._closing.push_async_callback(self.ledger.close)
         self.sender.start(self.ledger)

@@ -1,9 +1,8 @@
 """The inbound flow: find the source, verify, read, store, answer. Reading a stored receipt again takes the same way."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from os import urandom
-from typing import NamedTuple
 
 import msgspec
 import structlog
@@ -15,6 +14,7 @@ from adapters.events import Event, EventData, Provider, iso_millis
 from adapters.reader import MappedEvent, Quarantined, Reading
 from adapters.request import NativeRequest
 from app import metrics
+from app.answers import RECEIVED, Answer, busy, handshaken, not_authentic, unknown_source, wrong_method
 from app.clock import Clock
 from app.registry import Registry, Source
 from app.settings import Settings
@@ -24,26 +24,15 @@ from app.store.ids import EVENT, public_id
 from app.store.ledger import Ledger, StoreUnavailable
 from app.store.receipts import StoredReceipt, load_receipt
 from app.store.tables import REJECTED
+from app.visits import Visits
 
 log = structlog.get_logger()
 
-RETRY_AFTER_S = 5
 ONCE_DIGEST_BYTES = 16
 URL_CHARS_MAX = 2_048
 WRITING_ROLES = frozenset({"admin", "write"})
 
 _json = msgspec.json.Encoder()
-
-
-class Answer(NamedTuple):
-    """What the provider is told."""
-
-    status: int
-    body: bytes
-    headers: Sequence[tuple[str, str]] = ()
-
-
-RECEIVED = Answer(200, b'{"received": true}')
 
 
 class Reprocessed(msgspec.Struct, frozen=True):
@@ -59,6 +48,10 @@ class NotReprocessable(Exception):
     """The receipt is not there, did not verify, or its source or mapping has gone; the message says which."""
 
 
+class _Unreachable(Exception):
+    """What the gateway needs from the provider could not be fetched: our trouble, so the provider is to try again."""
+
+
 class Ingest:
     """Takes provider requests in."""
 
@@ -70,6 +63,7 @@ class Ingest:
         clock: Clock,
         settings: Settings,
         next_id: Callable[[], int],
+        visits: Visits,
     ) -> None:
         self._registry = registry
         self._ledger = ledger
@@ -77,18 +71,16 @@ class Ingest:
         self._clock = clock
         self._settings = settings
         self._next_id = next_id
+        self._visits = visits
 
     async def receive(self, source_name: str | None, request: NativeRequest, *, api_key: str | None = None) -> Answer:
         """Answers one provider request; with 200 only when what it brought is durable."""
         candidates = await self._candidates(source_name, request)
         if not candidates:
             metrics.count_refusal("unknown_source")
-            return _unknown_source(source_name)
-        if request.method != "POST":
-            metrics.count_refusal("method")
-            return _problem(405, "Method not allowed", "Providers post their webhooks here.", ("Allow", "POST"))
+            return unknown_source(source_name)
         for source in candidates[:-1]:
-            if self._verifies(source, request):
+            if await self._verifies(source, request):
                 return await self._take_in(source, request, api_key)
         return await self._take_in(candidates[-1], request, api_key)
 
@@ -102,42 +94,88 @@ class Ingest:
             return [source] if source else []
         return [source for source in self._registry.sources() if source.adapter and source.adapter.recognizes(request)]
 
-    def _verifies(self, source: Source, request: NativeRequest) -> bool:
+    async def _verifies(self, source: Source, request: NativeRequest) -> bool:
+        adapter, secrets = source.adapter, source.secrets
+        if adapter is None or secrets is None:
+            return adapter is not None
         try:
-            if source.adapter is not None and source.secrets is not None:
-                source.adapter.verify(request, source.secrets, self._clock.ms() / 1000)
-        except VerificationFailed:
+            certificate = await self._certificate(source, adapter, request)
+            adapter.verify(request, secrets, self._clock.ms() / 1000, options=source.options, certificate=certificate)
+        except (VerificationFailed, _Unreachable):
             return False
-        return source.adapter is not None
+        return True
 
     async def _take_in(self, source: Source, request: NativeRequest, api_key: str | None) -> Answer:
         adapter = source.adapter
         if adapter is None:
-            return _busy(503, f"The mapping of the provider {source.provider!r} is missing.")
+            return busy(503, f"The mapping of the provider {source.provider!r} is missing.")
+        if request.method != "POST" and (answer := adapter.handshake(request)):
+            return handshaken(answer)
+        if request.method not in adapter.methods:
+            metrics.count_refusal("method")
+            return wrong_method(adapter)
         now_ms = self._clock.ms()
         receipt = self._receipt(source, request)
         try:
             secrets = None if await self._has_key(adapter, source, api_key) else source.secrets
-            reading = adapter.read(request, secrets, now_ms / 1000, now_ms)
+            reading = await self._read(source, adapter, request, secrets, now_ms)
+            receipt.reason = await self._consent(source, adapter, reading)
         except VerificationFailed as failure:
             receipt.reason = str(failure)
             receipt.body = request.body[: self._settings.rejected_body_bytes_max]
-            arrival = Arrival(receipt, [], rejected=True)
-        else:
-            arrival = self._arrival(source, receipt, reading, now_ms)
-        return await self._store(arrival, source, adapter)
+            return await self._store(Arrival(receipt, [], rejected=True), source, adapter, RECEIVED)
+        except _Unreachable as unreachable:
+            metrics.count_refusal("unreachable")
+            return busy(adapter.busy_status, f"{unreachable}.")
+        answer = RECEIVED if reading.answer is None else handshaken(reading.answer)
+        return await self._store(self._arrival(source, receipt, reading, now_ms), source, adapter, answer)
 
-    async def _store(self, arrival: Arrival, source: Source, adapter: Adapter) -> Answer:
+    async def _read(
+        self,
+        source: Source,
+        adapter: Adapter,
+        request: NativeRequest,
+        secrets: Mapping[str, Sequence[str]] | None,
+        now_ms: int,
+    ) -> Reading:
+        certificate = await self._certificate(source, adapter, request) if secrets is not None else None
+        return adapter.read(request, secrets, now_ms / 1000, now_ms, options=source.options, certificate=certificate)
+
+    async def _certificate(self, source: Source, adapter: Adapter, request: NativeRequest) -> bytes | None:
+        url = adapter.certificate_url(request, source.options)
+        if url is None:
+            return None
+        pem = await self._visits.certificate(url)
+        if pem is None:
+            raise _Unreachable(f"The certificate that verifies this request cannot be had: {url}")
+        return pem
+
+    async def _consent(self, source: Source, adapter: Adapter, reading: Reading) -> str | None:
+        """What the receipt of a handshake says; visits the URL where the provider asks for consent."""
+        if reading.answer is None:
+            return None
+        url = reading.answer.confirm
+        if url is None:
+            return "the provider's handshake, answered"
+        if source.secrets is None or not adapter.verification.proves_sender(source.options):
+            return "subscription not confirmed, because nothing proves whose it is: visit its URL, or set topic_arns"
+        if failure := await self._visits.consent(url):
+            raise _Unreachable(f"The subscription could not be confirmed: {failure}")
+        log.info("subscription.confirmed", source=source.name)
+        return "subscription confirmed"
+
+    async def _store(self, arrival: Arrival, source: Source, adapter: Adapter, answer: Answer) -> Answer:
         try:
             await self._ledger.take_in(arrival)
         except StoreUnavailable as error:
             metrics.count_refusal("not_committed")
-            return _busy(adapter.busy_status, f"Not stored, please send it again: {error}.")
+            return busy(adapter.busy_status, f"Not stored, please send it again: {error}.")
         _count(arrival, source)
         if arrival.status != REJECTED:
-            return RECEIVED
+            return answer
         log.info("inbound.rejected", source=source.name, reason=arrival.reason)
-        return _problem(adapter.refused_status, "Not authentic", f"{arrival.reason}.")
+        by_password = "basic_auth" in (source.secrets or {})
+        return not_authentic(adapter, arrival.reason, by_password=by_password)
 
     async def _has_key(self, adapter: Adapter, source: Source, api_key: str | None) -> bool:
         """True when the request carries one of the gateway's own keys, for a mapping that accepts these."""
@@ -275,22 +313,3 @@ def _count(arrival: Arrival, source: Source) -> None:
         quarantined = len(msgspec.json.decode(arrival.receipt.problems, type=list[Quarantined]))
         metrics.count_quarantined(source.provider, quarantined)
         log.warning("inbound.quarantined", source=source.name, items=quarantined, reason=arrival.reason)
-
-
-def _unknown_source(name: str | None) -> Answer:
-    if name is None:
-        return _problem(
-            404,
-            "Unknown source",
-            "No source's provider sends requests of this shape; add it, or post to /api/webhooks/{source}.",
-        )
-    return _problem(404, "Unknown source", f"There is no source named {name[:100]!r}; add it with POST /api/sources.")
-
-
-def _busy(status: int, detail: str) -> Answer:
-    return _problem(status, "Try again later", detail, ("Retry-After", str(RETRY_AFTER_S)))
-
-
-def _problem(status: int, title: str, detail: str, *headers: tuple[str, str]) -> Answer:
-    body = {"type": "about:blank", "title": title, "status": status, "detail": detail}
-    return Answer(status, _json.encode(body), (("Content-Type", "application/problem+json"), *headers))

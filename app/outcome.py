@@ -1,4 +1,4 @@
-"""What came of one post to a subscriber, and where its time went."""
+"""What came of one request that went out, nearly always a post to a subscriber, and where its time went."""
 
 import asyncio
 from time import perf_counter
@@ -47,9 +47,10 @@ class Connection(Protocol):
 
 
 class PostNotes:
-    """What is known so far of one post under way. Times are `perf_counter` seconds."""
+    """What is known so far of one request under way. Times are `perf_counter` seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, body_bytes_max: int) -> None:
+        self.body_bytes_max = body_bytes_max
         self.started_at = perf_counter()
         self.plain = False
         self.peer = ""
