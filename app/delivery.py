@@ -188,7 +188,8 @@ class Sender:
         self._ledger.record(outcome)
         if outcome.disable_endpoint is not None:
             with suppress(StoreUnavailable):
-                await self._ledger.run(self._registry.refresh)
+                await self._ledger.run(lambda _connection: None)  # it follows the outcome into the store
+                await self._registry.reload()
 
     def _use_slot(self, lane: Lane) -> None:
         """A slot became free: the lanes that queue for one take turns."""

@@ -2,6 +2,7 @@
 
 import random
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -23,7 +24,7 @@ from app.settings import Settings
 from app.signer import USER_AGENT
 from app.store.accounts import first_start
 from app.store.endpoints import settle_endpoints
-from app.store.engine import is_sqlite, open_engine
+from app.store.engine import Writer, is_sqlite, open_engine, open_writer
 from app.store.ids import IdSource
 from app.store.leases import return_all_of
 from app.store.ledger import Ledger
@@ -73,6 +74,7 @@ class Gateway:
 
     _closing: AsyncExitStack
     _node: int
+    _writer: Writer
 
     async def _open_store(self) -> None:
         settings = self.settings
@@ -88,9 +90,10 @@ class Gateway:
         await reseal_secrets(self.engine, self.vault)
         await settle_endpoints(self.engine, self.clock.now())
         self._node = await join(self.engine, self.clock)
+        self._writer = await open_writer(self.engine)
+        self._closing.push_async_callback(self._writer.close)
         if alone:
-            async with self.engine.begin() as connection:
-                returned = await return_all_of(connection, None)
+            returned = await self._writer.run(partial(return_all_of, node=None))
             log.info("store.opened", deliveries_resumed=returned)
 
     async def _start(self) -> None:
@@ -118,7 +121,7 @@ class Gateway:
         )
         self.sender = Sender(self.registry, self.engine, attempts, self.clock, settings, self._node)
         self.ledger = Ledger(
-            self.engine,
+            self._writer,
             Router(self.registry, self.sender, self.ids.next),
             items_max=settings.commit_items_max,
             waiting_max=settings.inbound_waiting_max,

@@ -1,8 +1,8 @@
 """The sources and endpoints as ingest and delivery need them: opened, compiled, in memory, and never stale.
 
-Every change of a source or endpoint raises its environment's `config_version` in the same transaction. The ledger calls
-`refresh` in each commit, so that an event is matched against the registrations that were in force when it was
-committed, whichever node took them.
+Every change of a source or endpoint raises its environment's `config_version` in the same transaction. The ledger
+compares the versions in each commit, so that an event is matched against the registrations that were in force when it
+was committed, whichever node took them.
 """
 
 from collections import defaultdict
@@ -11,17 +11,17 @@ from typing import Any
 
 import msgspec
 import structlog
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
+from adapters.adapter import Adapter
 from adapters.catalog import Catalog
 from adapters.errors import UnknownProvider
 from adapters.events import MESSAGE_TYPES, OPT_IN_TYPES, canonical_type
 from adapters.expressions import Expression, compile_expression
-from adapters.adapter import Adapter
 from app.retry import DEFAULT_SCHEDULE_S
 from app.settings import Settings
 from app.signer import Signer
-from app.store.roster import Versions, read_roster, read_versions
+from app.store.roster import Roster, Versions, read_roster, read_versions
 from app.vault import Vault
 
 log = structlog.get_logger()
@@ -117,18 +117,18 @@ class Registry:
         """The endpoints of the environment that asked for the type, paused ones included; filters not yet applied."""
         return self._wanting.get((environment_id, event_type), ())
 
+    @property
+    def versions(self) -> Versions:
+        """The versions it was loaded at."""
+        return self._versions
+
     async def reload(self) -> None:
         """Reads the configuration anew if it has changed."""
         async with self._engine.connect() as connection:
-            await self.refresh(connection)
+            if await connection.run_sync(read_versions) != self._versions:
+                self._load(await connection.run_sync(read_roster))
 
-    async def refresh(self, connection: AsyncConnection) -> None:
-        """The same, as the transaction of `connection` sees it."""
-        if await read_versions(connection) != self._versions:
-            await self._load(connection)
-
-    async def _load(self, connection: AsyncConnection) -> None:
-        roster = await read_roster(connection)
+    def _load(self, roster: Roster) -> None:
         self._environments = {row.id: Environment(env_id=row.env_id, org_id=row.org_id) for row in roster.environments}
         self._sources = {row.name: self._open_source(row) for row in roster.sources}
         self._endpoints = {row.id: self._open_endpoint(row) for row in roster.endpoints}

@@ -2,12 +2,11 @@
 
 from collections.abc import Callable, Sequence
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from adapters.errors import ExpressionError
 from app.delivery import Sender
 from app.registry import Endpoint, Registry
 from app.store.arrivals import NewDelivery, NewEvent
+from app.store.roster import Versions
 from app.store.tables import HELD, PENDING, SENDING
 
 
@@ -19,9 +18,14 @@ class Router:
         self._sender = sender
         self._next_id = next_id
 
-    async def refresh(self, connection: AsyncConnection) -> None:
-        """Brings the registrations up to what the transaction sees."""
-        await self._registry.refresh(connection)
+    @property
+    def versions(self) -> Versions:
+        """Of the registrations that it matches with."""
+        return self._registry.versions
+
+    async def reload(self) -> None:
+        """Learns the registrations anew."""
+        await self._registry.reload()
 
     def owed(self, event: NewEvent) -> list[NewDelivery]:
         """The deliveries of a new event."""
@@ -35,8 +39,8 @@ class Router:
         """Hands the sender what it took."""
         self._sender.take_over(deliveries)
 
-    def rolled_back(self, deliveries: Sequence[NewDelivery]) -> None:
-        """Tells the sender that they never were."""
+    def dropped(self, deliveries: Sequence[NewDelivery]) -> None:
+        """Gives up the places that the sender kept for them."""
         self._sender.forget(deliveries)
 
     def _delivery(self, event: NewEvent, endpoint: Endpoint) -> NewDelivery:

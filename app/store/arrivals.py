@@ -1,11 +1,10 @@
 """What a provider request leaves behind: its receipt, its events and the deliveries they are owed."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.store.engine import insert_new
 from app.store.tables import (
@@ -99,51 +98,41 @@ class Arrival(msgspec.Struct):
     rejected: bool = False
     """True when the request did not verify."""
 
+    deliveries: list[NewDelivery] = []
+    """What its events are owed, should they be new."""
+
     # Filled in when it is stored.
     status: str = ""
     reason: str | None = None
     spends_token: bool = False
     stored: list[NewEvent] = []
-    deliveries: list[NewDelivery] = []
+    """The events that were new."""
 
 
-class Router(Protocol):
-    """Knows who is owed an event, and whether the sender takes the delivery at once."""
-
-    async def refresh(self, connection: AsyncConnection) -> None:
-        """Makes sure that the registrations are those that the transaction sees."""
-        ...
-
-    def owed(self, event: NewEvent) -> list[NewDelivery]:
-        """The deliveries of a new event."""
-        ...
-
-
-async def store_arrivals(connection: AsyncConnection, arrivals: Sequence[Arrival], router: Router) -> None:
+def store_arrivals(connection: sa.Connection, arrivals: Sequence[Arrival]) -> None:
     """Stores them all and fills in what became of each; may be called again when the transaction failed."""
-    await router.refresh(connection)
-    refused = await _with_used_tokens(connection, arrivals)
+    refused = _with_used_tokens(connection, arrivals)
     welcome = [arrival for arrival in arrivals if not arrival.rejected and id(arrival) not in refused]
-    stored = await _store_events(connection, [event for arrival in welcome for event in arrival.events])
+    stored = _store_events(connection, [event for arrival in welcome for event in arrival.events])
     for arrival in arrivals:
         arrival.stored = [event for event in arrival.events if event.id in stored]
         arrival.status, arrival.reason = _verdict(arrival, reused=id(arrival) in refused)
-        arrival.deliveries = [delivery for event in arrival.stored for delivery in router.owed(event)]
-    await _store_receipts(connection, arrivals)
-    await _insert(connection, _delivery, [_delivery_row(d) for arrival in arrivals for d in arrival.deliveries])
+    _store_receipts(connection, arrivals)
+    owed = [delivery for arrival in arrivals for delivery in arrival.deliveries if delivery.event.id in stored]
+    _insert(connection, _delivery, [_delivery_row(delivery) for delivery in owed])
 
 
-async def _store_events(connection: AsyncConnection, events: Sequence[NewEvent]) -> set[int]:
+def _store_events(connection: sa.Connection, events: Sequence[NewEvent]) -> set[int]:
     """The ids of those that were new."""
     if not events:
         return set()
     ids = [event.id for event in events]
-    inserted = await connection.execute(
-        insert_new(connection.engine, _event, ("source_id", "dedup_key")), [_event_row(event) for event in events]
+    inserted = connection.execute(
+        insert_new(connection.dialect, _event, ("source_id", "dedup_key")), [_event_row(event) for event in events]
     )
     if inserted.rowcount == len(events):
         return set(ids)
-    present = await connection.execute(_EVENTS_BETWEEN, {"low": min(ids), "high": max(ids)})
+    present = connection.execute(_EVENTS_BETWEEN, {"low": min(ids), "high": max(ids)})
     return set(present.scalars())
 
 
@@ -160,14 +149,14 @@ def _verdict(arrival: Arrival, *, reused: bool) -> tuple[str, str | None]:
     return DUPLICATE if known and not receipt.again else ACCEPTED, receipt.reason
 
 
-async def _with_used_tokens(connection: AsyncConnection, arrivals: Sequence[Arrival]) -> set[int]:
+def _with_used_tokens(connection: sa.Connection, arrivals: Sequence[Arrival]) -> set[int]:
     """Those (by identity) whose token was accepted before, with other events: it may come again only with its own.
 
     A provider that repeats a request repeats the token, and such a request is a duplicate; a token under a new event is
     a forgery, because these signatures do not cover the body.
     """
     tokens = {id(arrival): token for arrival in arrivals if (token := _token(arrival)) is not None}
-    used = await _used_tokens(connection, set(tokens.values()))
+    used = _used_tokens(connection, set(tokens.values()))
     refused = set[int]()
     first_with: dict[Token, Arrival] = {}
     for arrival in arrivals:
@@ -179,7 +168,7 @@ async def _with_used_tokens(connection: AsyncConnection, arrivals: Sequence[Arri
         if arrival.spends_token:
             continue
         beside = {event.dedup_key for event in first.events} if first.spends_token else set[bytes]()
-        if not await _all_are_known(connection, token[0], arrival.events, beside):
+        if not _all_are_known(connection, token[0], arrival.events, beside):
             refused.add(id(arrival))
     return refused
 
@@ -195,29 +184,27 @@ def _token(arrival: Arrival) -> Token | None:
     return receipt.source_id, receipt.once_digest
 
 
-async def _used_tokens(connection: AsyncConnection, tokens: set[Token]) -> set[Token]:
+def _used_tokens(connection: sa.Connection, tokens: set[Token]) -> set[Token]:
     """Those of the tokens that a stored receipt spent."""
     if not tokens:
         return set()
     digests = [digest for _, digest in tokens]
-    spent = await connection.execute(_SPENT_TOKENS, {"sources": [*{token[0] for token in tokens}], "digests": digests})
+    spent = connection.execute(_SPENT_TOKENS, {"sources": [*{token[0] for token in tokens}], "digests": digests})
     return {(source_id, digest) for source_id, digest in spent}
 
 
-async def _all_are_known(
-    connection: AsyncConnection, source_id: int, events: Iterable[NewEvent], known: set[bytes]
-) -> bool:
+def _all_are_known(connection: sa.Connection, source_id: int, events: Iterable[NewEvent], known: set[bytes]) -> bool:
     keys = {event.dedup_key for event in events} - known
     if not keys:
         return True
-    return (await connection.execute(_COUNT_KNOWN, {"source": source_id, "keys": [*keys]})).scalar_one() == len(keys)
+    return (connection.execute(_COUNT_KNOWN, {"source": source_id, "keys": [*keys]})).scalar_one() == len(keys)
 
 
-async def _store_receipts(connection: AsyncConnection, arrivals: Sequence[Arrival]) -> None:
+def _store_receipts(connection: sa.Connection, arrivals: Sequence[Arrival]) -> None:
     kept = [(arrival.receipt, arrival) for arrival in arrivals if arrival.receipt is not None]
-    await _insert(connection, _receipt, [_receipt_row(*pair) for pair in kept if not pair[0].again])
+    _insert(connection, _receipt, [_receipt_row(*pair) for pair in kept if not pair[0].again])
     if again := [_receipt_change(*pair) for pair in kept if pair[0].again]:
-        await connection.execute(_RECEIPT_AGAIN, again)
+        connection.execute(_RECEIPT_AGAIN, again)
 
 
 def _receipt_change(receipt: NewReceipt, arrival: Arrival) -> dict[str, Any]:
@@ -229,9 +216,9 @@ def _receipt_change(receipt: NewReceipt, arrival: Arrival) -> dict[str, Any]:
     }
 
 
-async def _insert(connection: AsyncConnection, table: sa.Table, rows: Sequence[dict[str, Any]]) -> None:
+def _insert(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]]) -> None:
     if rows:
-        await connection.execute(sa.insert(table), rows)
+        connection.execute(sa.insert(table), rows)
 
 
 def _event_row(event: NewEvent) -> dict[str, Any]:

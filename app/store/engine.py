@@ -1,16 +1,20 @@
 """The engine under every table: SQLite through aiosqlite, PostgreSQL through asyncpg; what differs stands here."""
 
-from collections.abc import Sequence
+import sqlite3
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
+import aiosqlite
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.dialects.postgresql import insert as insert_postgresql
 from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, StaticPool
+
+T = TypeVar("T")
 
 READERS_MAX = 8
 SQLITE_BUSY_TIMEOUT_S = 5
@@ -77,12 +81,85 @@ def is_sqlite(engine: AsyncEngine) -> bool:
     return engine.dialect.name == "sqlite"
 
 
-def insert_new(engine: AsyncEngine, table: sa.Table, unique: Sequence[str], where: Any = None) -> sa.Insert:
+def insert_new(dialect: sa.Dialect, table: sa.Table, unique: Sequence[str], where: Any = None) -> sa.Insert:
     """INSERT that leaves out rows whose `unique` columns (with the partial index's `where`) are already there."""
-    insert = insert_sqlite(table) if is_sqlite(engine) else insert_postgresql(table)
+    insert = insert_sqlite(table) if dialect.name == "sqlite" else insert_postgresql(table)
     return insert.on_conflict_do_nothing(index_elements=list(unique), index_where=where)
 
 
-def skip_locked(engine: AsyncEngine, query: sa.Select[Any]) -> sa.Select[Any]:
+def skip_locked(dialect: sa.Dialect, query: sa.Select[Any]) -> sa.Select[Any]:
     """Rows that another node is changing are passed over; SQLite has one writer and needs no such word."""
-    return query if is_sqlite(engine) else query.with_for_update(skip_locked=True)
+    return query if dialect.name == "sqlite" else query.with_for_update(skip_locked=True)
+
+
+class Writer(Protocol):
+    """Runs a whole transaction, given as a function over a connection, and returns once it is durable."""
+
+    async def run(self, work: Callable[[sa.Connection], T]) -> T:
+        """What `work` returned; nothing is written if it, or the commit, raises."""
+        ...
+
+    async def close(self) -> None:
+        """Lets go of the connection."""
+        ...
+
+
+async def open_writer(engine: AsyncEngine) -> Writer:
+    """The writer of the hot path, with a connection of its own on SQLite."""
+    return await _SqliteWriter.open(Path(engine.url.database or "")) if is_sqlite(engine) else _PostgresWriter(engine)
+
+
+class _PostgresWriter:
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def run(self, work: Callable[[sa.Connection], T]) -> T:
+        async with self._engine.begin() as connection:
+            return await connection.run_sync(work)
+
+    async def close(self) -> None:
+        """The engine's own connections stay."""
+
+
+class _SqliteWriter:
+    """Strategy: aiosqlite gives each connection a thread and sends it one call at a time, four for a statement. A
+    transaction of eight statements would cost more in changing threads than in SQLite, so it is sent over as a whole.
+    """
+
+    def __init__(self, connection: "_Connection") -> None:
+        self._connection = connection
+        self._engine = sa.create_engine("sqlite://", creator=connection.raw, poolclass=StaticPool)
+        event.listen(self._engine, "connect", _durable)
+        event.listen(self._engine, "begin", _begin_writing)
+
+    @classmethod
+    async def open(cls, database: Path) -> "_SqliteWriter":
+        connection = _Connection(lambda: sqlite3.connect(database, timeout=SQLITE_BUSY_TIMEOUT_S), iter_chunk_size=64)
+        await connection
+        return cls(connection)
+
+    async def run(self, work: Callable[[sa.Connection], T]) -> T:
+        return await self._connection.run(lambda: self._transact(work))
+
+    def _transact(self, work: Callable[[sa.Connection], T]) -> T:
+        with self._engine.begin() as connection:
+            return work(connection)
+
+    async def close(self) -> None:
+        await self._connection.close()
+
+
+class _Connection(aiosqlite.Connection):
+    """A connection whose thread runs whole functions."""
+
+    async def run(self, function: Callable[[], T]) -> T:
+        """What the function returned, on the connection's thread."""
+        return await self._execute(function)  # pyright: ignore[reportUnknownMemberType] - it has no types
+
+    def raw(self) -> sqlite3.Connection:
+        """The connection itself, for use on its thread."""
+        return self._conn
+
+
+def _begin_writing(connection: sa.Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -65,7 +65,7 @@ async def keep_reply(
     }
     async with writing(engine) as connection:
         await connection.execute(expired)
-        await connection.execute(insert_new(engine, _reply, ("environment_id", "key")).values(values))
+        await connection.execute(insert_new(engine.dialect, _reply, ("environment_id", "key")).values(values))
 
 
 async def prune_replies(engine: AsyncEngine, now: datetime) -> int:

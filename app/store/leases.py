@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.store.engine import skip_locked
 from app.store.tables import (
@@ -139,7 +139,7 @@ async def find_work(engine: AsyncEngine) -> Work:
         return Work(first_due, (await connection.execute(_FIRST_LEASE_END)).scalar())
 
 
-async def claim_due(connection: AsyncConnection, claim: Claim) -> list[Claimed]:
+def claim_due(connection: sa.Connection, claim: Claim) -> list[Claimed]:
     """Takes them in the order they are due; each is this node's alone until the lease ends."""
     due = (
         sa.select(_delivery.c.id)
@@ -151,28 +151,28 @@ async def claim_due(connection: AsyncConnection, claim: Claim) -> list[Claimed]:
         .order_by(_delivery.c.due_at)
         .limit(sa.bindparam("limit"))
     )
-    found = await connection.execute(skip_locked(connection.engine, due), {"now": claim.now, "limit": claim.limit})
+    found = connection.execute(skip_locked(connection.dialect, due), {"now": claim.now, "limit": claim.limit})
     ids = found.scalars().all()
     if not ids:
         return []
-    await connection.execute(_CLAIM, {"ids": ids, "node": claim.node, "until": claim.lease_until})
-    return [Claimed(*row) for row in await connection.execute(_CLAIMED, {"ids": ids})]
+    connection.execute(_CLAIM, {"ids": ids, "node": claim.node, "until": claim.lease_until})
+    return [Claimed(*row) for row in connection.execute(_CLAIMED, {"ids": ids})]
 
 
-async def record_outcomes(connection: AsyncConnection, outcomes: Sequence[Outcome]) -> None:
+def record_outcomes(connection: sa.Connection, outcomes: Sequence[Outcome]) -> None:
     """Adds the attempts and settles the deliveries that are still this node's; a lost lease leaves the status alone."""
     check_change(SENDING, {outcome.status for outcome in outcomes})
     attempts = [_attempt_row(outcome) for outcome in outcomes if outcome.attempt is not None]
     if attempts:
-        await connection.execute(sa.insert(_attempt), attempts)
-    await connection.execute(_SETTLE, [_settlement(outcome) for outcome in outcomes])
+        connection.execute(sa.insert(_attempt), attempts)
+    connection.execute(_SETTLE, [_settlement(outcome) for outcome in outcomes])
     for outcome in outcomes:
         if outcome.disable_endpoint is not None:
-            await _disable(connection, outcome.disable_endpoint, outcome.error or "")
+            _disable(connection, outcome.disable_endpoint, outcome.error or "")
 
 
-async def _disable(connection: AsyncConnection, endpoint_id: int, reason: str) -> None:
-    disabled = await connection.execute(
+def _disable(connection: sa.Connection, endpoint_id: int, reason: str) -> None:
+    disabled = connection.execute(
         sa.update(_endpoint)
         .where(_endpoint.c.id == endpoint_id, _endpoint.c.active)
         .values(active=False, disabled_reason=reason)
@@ -180,42 +180,42 @@ async def _disable(connection: AsyncConnection, endpoint_id: int, reason: str) -
     )
     environment_id = disabled.scalar_one_or_none()
     if environment_id is not None:
-        await connection.execute(
+        connection.execute(
             sa.update(_environment)
             .where(_environment.c.id == environment_id)
             .values(config_version=_environment.c.config_version + 1)
         )
 
 
-async def hold_pending(connection: AsyncConnection, endpoint_id: int) -> int:
+def hold_pending(connection: sa.Connection, endpoint_id: int) -> int:
     """Holds pending deliveries of an endpoint that is not active, a thousand at a time; how many it held."""
     some = (
         sa.select(_delivery.c.id)
         .where(_delivery.c.endpoint_id == endpoint_id, _delivery.c.status == PENDING)
         .limit(HOLD_ROWS_MAX)
     )
-    held = await connection.execute(sa.update(_delivery).where(_delivery.c.id.in_(some)).values(status=HELD))
+    held = connection.execute(sa.update(_delivery).where(_delivery.c.id.in_(some)).values(status=HELD))
     return held.rowcount
 
 
-async def return_lapsed(connection: AsyncConnection, now: int) -> int:
+def return_lapsed(connection: sa.Connection, now: int) -> int:
     """Makes deliveries pending again whose lease ended before `now`; how many there were."""
     lapsed = (
         sa.select(_delivery.c.id)
         .where(_delivery.c.status == SENDING, _delivery.c.lease_until < sa.bindparam("now"))
         .limit(LAPSED_ROWS_MAX)
     )
-    ids = (await connection.execute(skip_locked(connection.engine, lapsed), {"now": now})).scalars().all()
-    return await _return(connection, _delivery.c.id.in_(ids)) if ids else 0
+    ids = (connection.execute(skip_locked(connection.dialect, lapsed), {"now": now})).scalars().all()
+    return _return(connection, _delivery.c.id.in_(ids)) if ids else 0
 
 
-async def return_all_of(connection: AsyncConnection, node: int | None) -> int:
+def return_all_of(connection: sa.Connection, node: int | None) -> int:
     """Makes pending again what `node` had claimed; None: what any had, for a caller who is the only one alive."""
-    return await _return(connection, sa.true() if node is None else _delivery.c.lease_node == node)
+    return _return(connection, sa.true() if node is None else _delivery.c.lease_node == node)
 
 
-async def _return(connection: AsyncConnection, which: sa.ColumnElement[bool]) -> int:
-    returned = await connection.execute(
+def _return(connection: sa.Connection, which: sa.ColumnElement[bool]) -> int:
+    returned = connection.execute(
         sa.update(_delivery)
         .where(_delivery.c.status == SENDING, which)
         .values(status=PENDING, lease_node=None, lease_until=None)

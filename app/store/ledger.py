@@ -9,41 +9,58 @@ because what a subscriber has received cannot be asked for again.
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
 
+import sqlalchemy as sa
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from app.store import arrivals as arriving
-from app.store.arrivals import Arrival, NewDelivery, store_arrivals
-from app.store.engine import WRITES
+from app.store.arrivals import Arrival, NewDelivery, NewEvent, store_arrivals
+from app.store.engine import Writer
 from app.store.leases import Outcome, record_outcomes
+from app.store.roster import Versions, read_versions
 
 log = structlog.get_logger()
 
 STORE_RETRY_WAIT_S = 0.5
 STORE_ERRORS = (SQLAlchemyError, OSError)
 
-Task = Callable[[AsyncConnection], Awaitable[Any]]
-"""Any other short write that shares the commit: a claim, a probe."""
+Task = Callable[[sa.Connection], Any]
+"""Any other short write that shares the commit: a claim, a probe. It may run again when the commit fails."""
 
 
 class StoreUnavailable(Exception):
     """Nothing can be committed now; the one who asked should come again later."""
 
 
-class Router(arriving.Router, Protocol):
-    """Who is owed an event; is told what became of the deliveries it named."""
+class RegistrationsChanged(Exception):
+    """Sources or endpoints are not what the router thought they were; nothing was written."""
+
+
+class Router(Protocol):
+    """Who is owed an event. It is told what became of the deliveries it named."""
+
+    @property
+    def versions(self) -> Versions:
+        """Of the registrations it knows."""
+        ...
+
+    async def reload(self) -> None:
+        """Learns the registrations anew."""
+        ...
+
+    def owed(self, event: NewEvent) -> list[NewDelivery]:
+        """The deliveries of an event, should it be new."""
+        ...
 
     def committed(self, deliveries: Sequence[NewDelivery]) -> None:
         """They are durable."""
         ...
 
-    def rolled_back(self, deliveries: Sequence[NewDelivery]) -> None:
-        """They never were."""
+    def dropped(self, deliveries: Sequence[NewDelivery]) -> None:
+        """They were not written."""
         ...
 
 
@@ -55,7 +72,7 @@ class Ledger:
 
     def __init__(
         self,
-        engine: AsyncEngine,
+        writer: Writer,
         router: Router,
         *,
         items_max: int,
@@ -63,7 +80,7 @@ class Ledger:
         timeout_s: float,
         on_commit: Callable[[int, float], None],
     ) -> None:
-        self._engine = engine.execution_options(**{WRITES: True})
+        self._writer = writer
         self._router = router
         self._items_max = items_max
         self._waiting_max = waiting_max
@@ -153,24 +170,32 @@ class Ledger:
         loop = asyncio.get_running_loop()
         began = loop.time()
         arrivals = [work for work, _ in group if isinstance(work, Arrival)]
-        try:
-            async with self._engine.begin() as connection:
-                results = await self._apply(connection, group, arrivals)
-        except BaseException:
-            self._router.rolled_back([delivery for arrival in arrivals for delivery in arrival.deliveries])
-            raise
+        results = await self._written(group, arrivals)
         self._on_commit(len(group), loop.time() - began)
-        self._router.committed([delivery for arrival in arrivals for delivery in arrival.deliveries])
+        self._tell_router(arrivals)
         for (_, future), result in zip(group, results, strict=True):
             if future is not None and not future.done():
                 future.set_result(result)
 
-    async def _apply(self, connection: AsyncConnection, group: Sequence[Write], arrivals: list[Arrival]) -> list[Any]:
-        if arrivals:
-            await store_arrivals(connection, arrivals, self._router)
-        if outcomes := [work for work, _ in group if isinstance(work, Outcome)]:
-            await record_outcomes(connection, outcomes)
-        return [None if isinstance(work, Arrival | Outcome) else await work(connection) for work, _ in group]
+    async def _written(self, group: Sequence[Write], arrivals: Sequence[Arrival]) -> list[Any]:
+        """The results of the group's tasks; begins again whenever the registrations have changed meanwhile."""
+        while True:
+            for arrival in arrivals:
+                arrival.deliveries = [delivery for event in arrival.events for delivery in self._router.owed(event)]
+            versions = self._router.versions if arrivals else None
+            try:
+                return await self._writer.run(lambda connection: _apply(connection, group, arrivals, versions))  # noqa: B023 - it has run before the next turn
+            except BaseException as error:
+                self._router.dropped([delivery for arrival in arrivals for delivery in arrival.deliveries])
+                if not isinstance(error, RegistrationsChanged):
+                    raise
+            await self._router.reload()
+
+    def _tell_router(self, arrivals: Sequence[Arrival]) -> None:
+        stored = {event.id for arrival in arrivals for event in arrival.stored}
+        deliveries = [delivery for arrival in arrivals for delivery in arrival.deliveries]
+        self._router.committed([delivery for delivery in deliveries if delivery.event.id in stored])
+        self._router.dropped([delivery for delivery in deliveries if delivery.event.id not in stored])
 
     async def _give_up(self, group: Sequence[Write], error: Exception) -> None:
         """Tells those who wait; keeps the outcomes for the next try."""
@@ -188,10 +213,23 @@ class Ledger:
         await asyncio.sleep(STORE_RETRY_WAIT_S)
 
 
+def _apply(
+    connection: sa.Connection, group: Sequence[Write], arrivals: Sequence[Arrival], versions: Versions | None
+) -> list[Any]:
+    """The transaction: arrivals met by the registrations of `versions`, outcomes, then tasks in their order."""
+    if arrivals:
+        if read_versions(connection) != versions:
+            raise RegistrationsChanged
+        store_arrivals(connection, arrivals)
+    if outcomes := [work for work, _ in group if isinstance(work, Outcome)]:
+        record_outcomes(connection, outcomes)
+    return [None if isinstance(work, Arrival | Outcome) else work(connection) for work, _ in group]
+
+
 def _is_store_wide(error: Exception) -> bool:
     """Locked, full, read-only or gone: every row would fail alike."""
     return type(error).__name__ in ("OperationalError", "InterfaceError") or isinstance(error, OSError)
 
 
-async def _nothing(_connection: AsyncConnection) -> None:
+def _nothing(_connection: sa.Connection) -> None:
     """A write that only waits for its turn."""

@@ -28,7 +28,7 @@ async def move(
     """
     check_change(start, {target})
     found = sa.select(_delivery.c.id).where(has_status(start), which).limit(limit)
-    ids = (await connection.scalars(skip_locked(connection.engine, found))).all()
+    ids = (await connection.scalars(skip_locked(connection.dialect, found))).all()
     if not ids:
         return ()
     moved = (

@@ -3,7 +3,6 @@
 from datetime import UTC, datetime
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.store.tables import IdempotentReplyRow, table_of
 
@@ -13,7 +12,7 @@ _NOBODY = 0
 _PROBE = {"environment_id": _NOBODY, "key": "ready", "request_digest": b"", "status": 0, "body": b""}
 
 
-async def leave_no_trace(connection: AsyncConnection) -> None:
+def leave_no_trace(connection: sa.Connection) -> None:
     """Writes a row and removes it, so that the transaction has something to commit and the table stays as it was."""
-    await connection.execute(sa.insert(_reply).values(**_PROBE, created_at=datetime.fromtimestamp(0, UTC)))
-    await connection.execute(sa.delete(_reply).where(_reply.c.environment_id == _NOBODY))
+    connection.execute(sa.insert(_reply).values(**_PROBE, created_at=datetime.fromtimestamp(0, UTC)))
+    connection.execute(sa.delete(_reply).where(_reply.c.environment_id == _NOBODY))

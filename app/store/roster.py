@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.store.tables import EndpointRow, EnvironmentRow, OrganizationRow, SourceRow, table_of
 
@@ -31,16 +30,16 @@ class Roster(NamedTuple):
     endpoints: Sequence[Any]
 
 
-async def read_versions(connection: AsyncConnection) -> Versions:
+def read_versions(connection: sa.Connection) -> Versions:
     """The versions now; cheap enough for every commit."""
-    return tuple((row[0], row[1]) for row in await connection.execute(_VERSIONS))
+    return tuple((row[0], row[1]) for row in connection.execute(_VERSIONS))
 
 
-async def read_roster(connection: AsyncConnection) -> Roster:
+def read_roster(connection: sa.Connection) -> Roster:
     """Everything, within the caller's transaction."""
     return Roster(
-        versions=await read_versions(connection),
-        environments=(await connection.execute(_ENVIRONMENTS)).all(),
-        sources=(await connection.execute(_SOURCES)).all(),
-        endpoints=(await connection.execute(_ENDPOINTS)).all(),
+        versions=read_versions(connection),
+        environments=(connection.execute(_ENVIRONMENTS)).all(),
+        sources=(connection.execute(_SOURCES)).all(),
+        endpoints=(connection.execute(_ENDPOINTS)).all(),
     )
