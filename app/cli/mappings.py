@@ -101,6 +101,7 @@ def _described(adapter: Adapter) -> dict[str, Any]:
         "documentation": list(adapter.documentation),
         "signs": adapter.signs,
         "secrets": [name if required else f"{name} (optional)" for name, required in adapter.secret_names],
+        "options": [f"{name} ({type_}): {meaning}" for name, type_, meaning in adapter.options],
         "native_types": list(adapter.native_types),
         "samples": list(adapter.samples),
     }

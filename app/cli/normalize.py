@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 import msgspec
@@ -51,6 +52,10 @@ class Line(msgspec.Struct):
     """None takes the request as authentic."""
     at: float | None = None
     """Now, for the check of the request's age, in seconds since 1970; None leaves that check out."""
+    options: dict[str, Any] = {}
+    """What the source would be told besides its secrets, as the `topic_arns` of SNS."""
+    certificates: dict[str, str] = {}
+    """Certificates in PEM by the URL where they lie, which the gateway would fetch."""
 
 
 class QuarantinedItem(msgspec.Struct):
@@ -70,6 +75,10 @@ class Result(msgspec.Struct):
     error: str | None = None
 
 
+class _CertificateMissing(Exception):
+    """The gateway would fetch a certificate; the line does not hold it."""
+
+
 @click.command()
 @argument("provider")
 @option(
@@ -87,7 +96,8 @@ def normalize(provider: str, mapping: Path | None) -> None:
     \b
     Input:
         {"request": {"method", "scheme", "host", "path", "query", "headers": {}, "content_type",
-         "body" or "body_b64"}, "secrets": {"signing_secret": "…"}, "at": 1772525700}
+         "body" or "body_b64"}, "secrets": {"signing_secret": "…"}, "at": 1772525700,
+         "options": {"topic_arns": ["…"]}, "certificates": {"https://sns.…pem": "-----BEGIN…"}}
 
     \b
     Examples:
@@ -126,19 +136,31 @@ class Normalizer:
         request = _native(line.request)
         if len(request.body) > self._body_bytes_max:
             return Result(413, error=f"the body is larger than {self._body_bytes_max} bytes")
-        if request.method != "POST":
-            return Result(405, error="providers post their webhooks")
+        if request.method != "POST" and (answer := self._adapter.handshake(request)):
+            return Result(answer.status)
+        if request.method not in self._adapter.methods:
+            return Result(405, error=f"this provider uses {', '.join(self._adapter.answered_methods)}")
         received_ms = time.time_ns() // 1_000_000 if line.at is None else round(line.at * 1000)
         try:
-            reading = self._adapter.read(request, _listed(line.secrets), line.at, received_ms)
+            reading = self._read(request, line, received_ms)
             self._spend(reading)
         except VerificationFailed as failure:
             return Result(self._adapter.refused_status, error=str(failure))
+        except _CertificateMissing as missing:
+            return Result(self._adapter.busy_status, error=str(missing))
         return Result(
-            200,
+            200 if reading.answer is None else reading.answer.status,
             events=[self._event(mapped, received_ms) for mapped in reading.events],
             quarantined=[QuarantinedItem(item.index, item.reason) for item in reading.quarantined],
         )
+
+    def _read(self, request: NativeRequest, line: Line, received_ms: int) -> Reading:
+        secrets, certificate = _listed(line.secrets), None
+        if secrets is not None and (url := self._adapter.certificate_url(request, line.options)):
+            if url not in line.certificates:
+                raise _CertificateMissing(f"the certificate at {url} is needed; give it under certificates")
+            certificate = line.certificates[url].encode()
+        return self._adapter.read(request, secrets, line.at, received_ms, options=line.options, certificate=certificate)
 
     def _spend(self, reading: Reading) -> None:
         """Refuses a token that came before with other events; with its own it is the provider's repetition."""

@@ -17,6 +17,15 @@ class SecretName(msgspec.Struct):
     required: bool
 
 
+class OptionName(msgspec.Struct):
+    """What a source of this provider may be told besides its secrets."""
+
+    name: str
+    type: str
+    """text, texts, flag or number."""
+    meaning: str
+
+
 class Mapping(msgspec.Struct):
     """How one provider is understood."""
 
@@ -27,6 +36,7 @@ class Mapping(msgspec.Struct):
     signs: bool
     """Whether a source needs a secret."""
     secrets: list[SecretName]
+    options: list[OptionName]
     native_types: list[str]
     """The provider's event types that are mapped, in its words."""
     samples: list[str]
@@ -65,6 +75,7 @@ def _shown(adapter: Adapter) -> Mapping:
         documentation=list(adapter.documentation),
         signs=adapter.signs,
         secrets=[SecretName(name, required) for name, required in adapter.secret_names],
+        options=[OptionName(*option) for option in adapter.options],
         native_types=list(adapter.native_types),
         samples=list(adapter.samples),
     )

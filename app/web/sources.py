@@ -170,7 +170,7 @@ def _check_new(gateway: Gateway, new: NewSource) -> None:
     elif new.name in RESERVED_NAMES:
         errors.append(FieldError("name", f'"{new.name}" is a path of the API; choose another name.'))
     try:
-        errors += _check_secrets(gateway.catalog.get(new.provider), new.secrets, new.verification)
+        errors += _check_proofs(gateway.catalog.get(new.provider), new.secrets, new.options, new.verification)
     except UnknownProvider:
         near = closest(new.provider, gateway.catalog.names())
         message = f'there is no mapping "{new.provider[:100]}"{near or "; GET /api/mappings lists them."}'
@@ -188,13 +188,20 @@ def _check_change(
     except UnknownProvider as unknown:
         message = f"the mapping {present.provider} is gone; bring it back to MAILWEIR_MAPPINGS_DIR first."
         raise invalid([FieldError("provider", message)]) from unknown
-    if errors := _check_secrets(adapter, secrets, verification):
+    options = present.options if change.options is UNSET else change.options
+    if errors := _check_proofs(adapter, secrets, options, verification):
         raise invalid(errors)
 
 
-def _check_secrets(adapter: Adapter, secrets: Mapping[str, Sequence[str]], verification: str) -> list[FieldError]:
-    """What is wrong with the secrets; a source that needs no proof may lack them, but not have wrong ones."""
-    found = adapter.check_secrets(secrets)
-    if verification == NONE:
-        found = [(name, message) for name, message in found if name in secrets]
-    return [FieldError(f"secrets.{name}", message) for name, message in found]
+def _check_proofs(
+    adapter: Adapter, secrets: Mapping[str, Sequence[str]], options: Mapping[str, Any], verification: str
+) -> list[FieldError]:
+    """What is wrong with secrets and options; a source that needs no proof may lack them, but not have wrong ones."""
+    wrong = [("secrets", secrets, adapter.check_secrets(secrets))]
+    wrong.append(("options", options, adapter.check_options(options, secrets)))
+    return [
+        FieldError(f"{field}.{name}", message)
+        for field, given, found in wrong
+        for name, message in found
+        if verification != NONE or name in given
+    ]
