@@ -6,7 +6,7 @@ import hmac
 import json
 import time
 from datetime import UTC, datetime
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote, quote_plus
 
 import pytest
 import standardwebhooks
@@ -226,6 +226,17 @@ def test_zeptomails_header_may_be_url_encoded_as_a_whole(encode_all: bool) -> No
     if encode_all:
         header = header.replace("=", "%3D").replace(";", "%3B")
     SAMPLES["zeptomail"].scheme.verify(post(b"{}", {"producer-signature": header}), None, ["secret"], AT)
+
+
+def test_a_body_that_was_url_encoded_after_it_was_signed_is_verified_as_it_was_before() -> None:
+    scheme = build_scheme({"scheme": "hmac", "signed": ["url_decoded_body"], "signature": {"header": "x-signature"}})
+    signed = b'{"subject": "50 % off, caf\xc3\xa9 + t\xc3\xa9"}'
+    headers = {"x-signature": base64.b64encode(hmac.new(b"secret", signed, "sha256").digest()).decode()}
+    for encode in (quote, quote_plus):
+        scheme.verify(post(encode(signed).encode(), headers), None, ["secret"], AT)
+    for other in (signed, quote(signed + b" ").encode(), b""):
+        with pytest.raises(VerificationFailed):
+            scheme.verify(post(other, headers), None, ["secret"], AT)
 
 
 def test_postals_two_signatures_are_alternatives() -> None:
