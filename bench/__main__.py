@@ -85,11 +85,15 @@ def _on_one_server(rig: Rig, folder: Path, names: list[str], options: Options) -
 
 
 def _end_after(seconds: int) -> None:
-    """The last resort: no run is worth more time, whatever hangs."""
+    """The last resort: no run is worth more time, whatever hangs. Being told to end leaves nothing behind either."""
 
     def too_late(_signal: int, _frame: FrameType | None) -> None:
         raise RunBroken(f"not finished within {seconds} s")
 
+    def told_to_end(_signal: int, _frame: FrameType | None) -> None:
+        sys.exit("bench: told to end")  # on the way out the server is stopped and its folder removed
+
+    signal.signal(signal.SIGTERM, told_to_end)
     signal.signal(signal.SIGALRM, too_late)
     signal.alarm(seconds)
 
