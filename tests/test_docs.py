@@ -254,7 +254,7 @@ each_mapping = pytest.mark.parametrize("provider", shipped().names())
 @each_mapping
 def test_every_shipped_mapping_is_described(provider: str) -> None:
     adapter = shipped().get(provider)
-    (line,) = [row for row in rows(read("providers.md")) if row[1] == f"`{provider}`"]
+    (line,) = [row for row in rows(read("providers.md")) if row[1] == f"`{provider}`"] or [["not in the first table"]]
     assert re.fullmatch(r"\[[^]]+\]\(#[^)]+\)", line[0])
     assert line[-1] == str(adapter.refused_status)
     assert_names_all(line[2], (name for name, needed in adapter.secret_names if needed))
@@ -265,12 +265,23 @@ def test_every_shipped_mapping_is_described(provider: str) -> None:
 def test_every_native_type_of_a_mapping_is_described_with_what_it_becomes(provider: str) -> None:
     adapter = shipped().get(provider)
     shown = [row for row in rows(section_of(adapter)) if re.fullmatch(r"(`email\.\w+`|ignored)(, .*)?", row[1])]
-    expected = [[f"`{native}`", becomes(adapter, native)] for native in adapter.native_types if native[-1] != "*"]
-    assert sorted(shown) == sorted(expected), "\n".join(f"| {' | '.join(row)} |" for row in expected)
+    assert sorted(shown) == sorted(native_rows(adapter)), table_of(adapter)
 
 
 def section_of(adapter: Adapter) -> str:
+    heading = f"\n## {adapter.title}\n"
+    assert heading in read("providers.md"), f"docs/providers.md needs a section:\n{heading}\n{table_of(adapter)}"
     return section("providers.md", adapter.title)
+
+
+def native_rows(adapter: Adapter) -> list[list[str]]:
+    return [[f"`{native}`", becomes(adapter, native)] for native in adapter.native_types if native[-1] != "*"]
+
+
+def table_of(adapter: Adapter) -> str:
+    """The table as it should stand in the docs."""
+    cells = [["native type", "becomes"], ["---", "---"], *native_rows(adapter)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in cells)
 
 
 def becomes(adapter: Adapter, native: str) -> str:
