@@ -193,12 +193,10 @@ class Sender:
 
     def _use_slot(self, lane: Lane) -> None:
         """A slot became free: the lanes that queue for one take turns."""
-        if lane.waiting and self._queueing:
+        if lane.waiting:
             self._queueing.setdefault(lane.endpoint_id, lane)
-        if self._queueing:
+        while self._queueing and not self._is_full:
             self._pump(self._queueing.pop(next(iter(self._queueing))))
-        else:
-            self._pump(lane)
         self._feed(lane)
 
     # Claiming.
@@ -222,7 +220,8 @@ class Sender:
             await self._ledger.run(partial(return_lapsed, now=now))
             return SOON_S
         later = [self._notice(endpoint_id, due_at, now) for endpoint_id, due_at in work.first_due.items()]
-        self._drop_idle_lanes()
+        for lane in list(self._lanes.values()):
+            self._tend(lane)
         return min((self._settings.poll_interval_s, *(max(SOON_S, wait_s) for wait_s in later)))
 
     def _notice(self, endpoint_id: int, due_at: int, now: int) -> float:
@@ -233,17 +232,18 @@ class Sender:
         if not endpoint.active:
             self._spawn(self._hold(endpoint_id))
         elif due_at <= now:
-            lane = self._lane(endpoint)
-            lane.stored_work = True
-            self._pump(lane)
-            self._feed(lane)
+            self._lane(endpoint).stored_work = True
         else:
             return (due_at - now) / 1000
         return self._settings.poll_interval_s
 
-    def _drop_idle_lanes(self) -> None:
-        for lane in [lane for lane in self._lanes.values() if lane.idle]:
+    def _tend(self, lane: Lane) -> None:
+        """Drops the lane if nothing is in it; else starts and claims what it can."""
+        if lane.idle:
             del self._lanes[lane.endpoint_id]
+            return
+        self._pump(lane)
+        self._feed(lane)
 
     def _feed(self, lane: Lane) -> None:
         """Claims stored work for a lane that is half empty."""

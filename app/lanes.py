@@ -6,7 +6,7 @@ import msgspec
 
 from app.registry import Endpoint
 
-QUEUE_PER_SLOT = 4
+QUEUE_PER_SLOT = 16
 """Deliveries a lane holds for each attempt it may have in flight: enough that it never waits for the store."""
 
 
