@@ -51,7 +51,7 @@ class Line(msgspec.Struct):
     secrets: Secrets | None = None
     """None takes the request as authentic."""
     at: float | None = None
-    """Now, for the check of the request's age, in seconds since 1970; None leaves that check out."""
+    """Now, in seconds since 1970. None leaves time out of it: neither the request's age nor its token is checked."""
     options: dict[str, Any] = {}
     """What the source would be told besides its secrets, as the `topic_arns` of SNS."""
     certificates: dict[str, str] = {}
@@ -90,8 +90,8 @@ def normalize(provider: str, mapping: Path | None) -> None:
     """Turn requests of PROVIDER into unified events, without a server.
 
     Each line of standard input is a request in JSON, each line of standard output its result: the status that the
-    gateway would answer, the events, and what was quarantined. `"secrets": null` skips verification, `"at": null` the
-    check of the request's age.
+    gateway would answer, the events, and what was quarantined. `"secrets": null` skips verification; `"at": null` skips
+    the checks of the request's age and of single-use tokens, which otherwise count once in a run.
 
     \b
     Input:
@@ -121,7 +121,7 @@ class Normalizer:
         self._body_bytes_max = body_bytes_max
         self._decode = msgspec.json.Decoder(Line, strict=False).decode
         self._ids = IdSource(_NODE, lambda: time.time_ns() // 1_000_000)
-        self._spent: dict[bytes, frozenset[bytes]] = {}
+        self._spent: dict[bytes, None] = {}
 
     def result(self, line: bytes) -> Result:
         """What becomes of one line; never raises."""
@@ -143,7 +143,8 @@ class Normalizer:
         received_ms = time.time_ns() // 1_000_000 if line.at is None else round(line.at * 1000)
         try:
             reading = self._read(request, line, received_ms)
-            self._spend(reading)
+            if line.at is not None:
+                self._spend(reading)
         except VerificationFailed as failure:
             return Result(self._adapter.refused_status, error=str(failure))
         except _CertificateMissing as missing:
@@ -163,13 +164,13 @@ class Normalizer:
         return self._adapter.read(request, secrets, line.at, received_ms, options=line.options, certificate=certificate)
 
     def _spend(self, reading: Reading) -> None:
-        """Refuses a token that came before with other events; with its own it is the provider's repetition."""
+        """Refuses a single-use token that a line before this one had."""
         if reading.once is None:
             return
         token = blake2b(reading.once.encode(), digest_size=16).digest()
-        keys = frozenset(mapped.dedup_key for mapped in reading.events)
-        if not keys <= self._spent.setdefault(token, keys):
-            raise VerificationFailed("the single-use token was accepted before, with another event")
+        if token in self._spent:
+            raise VerificationFailed("the single-use token was accepted before")
+        self._spent[token] = None
         if len(self._spent) > TOKENS_REMEMBERED_MAX:
             del self._spent[next(iter(self._spent))]
 
