@@ -83,8 +83,8 @@ def _raw_body(covered: Covered) -> bytes:
 
 
 def _url_decoded_body(covered: Covered) -> bytes:
-    """JSON that was URL-encoded as a whole after it was signed (ZeptoMail); only such a body is decoded like this."""
-    if not covered.request.body.startswith(b"%"):
+    """JSON that was URL-encoded as a whole after it was signed (ZeptoMail); a body that is read otherwise is refused."""
+    if not covered.request.body.startswith(b"%") or b"=" in covered.request.body:
         raise VerificationFailed("signature does not match, and the body is not URL-encoded as a whole")
     return unquote_to_bytes(covered.request.body.replace(b"+", b" "))
 

@@ -90,6 +90,24 @@ def test_a_changed_body_is_refused() -> None:
             ZEPTOMAIL.verify(rewrapped(request, body.decode()), {"signing_secret": ["key"]}, AT)
 
 
+@pytest.mark.parametrize(
+    "forge",
+    [
+        lambda signed, forged: json.dumps({**forged, "event": signed}),
+        lambda signed, forged: urlencode({"event": json.dumps(forged), "data": signed}),
+        lambda signed, forged: urlencode({"event": signed, "data": json.dumps(forged)}),
+        lambda signed, forged: urlencode({"event": signed, **forged}),
+    ],
+    ids=["beside the signed field", "in another field first", "in another field last", "as fields of the form"],
+)
+def test_what_stands_beside_the_signed_json_is_not_read(forge: Any) -> None:
+    forged = json.loads(json.dumps(EVENT).replace("ann@", "eve@"))
+    request = signed()
+    posted = rewrapped(request, forge(request.body.decode(), forged))
+    reading = ZEPTOMAIL.read(posted, {"signing_secret": ["key"]}, AT, RECEIVED_MS)
+    assert {event.data.recipient for event in reading.events} <= {"ann@example.net"}
+
+
 def test_a_notification_that_is_sent_again_tells_of_the_same_event() -> None:
     again = json.loads(json.dumps(EVENT)) | {"webhook_request_id": "w2"}
     assert read(ZEPTOMAIL, EVENT).events[0].dedup_key == read(ZEPTOMAIL, again).events[0].dedup_key
