@@ -83,7 +83,7 @@ def _raw_body(covered: Covered) -> bytes:
 
 
 def _url_decoded_body(covered: Covered) -> bytes:
-    """JSON that was URL-encoded as a whole after it was signed (ZeptoMail); a body that is read otherwise is refused."""
+    """JSON that was URL-encoded as a whole after it was signed (ZeptoMail); what is read otherwise is refused."""
     if not covered.request.body.startswith(b"%") or b"=" in covered.request.body:
         raise VerificationFailed("signature does not match, and the body is not URL-encoded as a whole")
     return unquote_to_bytes(covered.request.body.replace(b"+", b" "))

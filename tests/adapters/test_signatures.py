@@ -230,11 +230,11 @@ def test_zeptomails_header_may_be_url_encoded_as_a_whole(encode_all: bool) -> No
 
 def test_a_body_that_was_url_encoded_after_it_was_signed_is_verified_as_it_was_before() -> None:
     scheme = build_scheme({"scheme": "hmac", "signed": ["url_decoded_body"], "signature": {"header": "x-signature"}})
-    signed = b'{"subject": "50 % off, caf\xc3\xa9 + t\xc3\xa9"}'
+    signed = b'{"subject": "50 % = half, caf\xc3\xa9 + t\xc3\xa9"}'
     headers = {"x-signature": base64.b64encode(hmac.new(b"secret", signed, "sha256").digest()).decode()}
     for encode in (quote, quote_plus):
         scheme.verify(post(encode(signed).encode(), headers), None, ["secret"], AT)
-    as_a_form = quote(signed, safe="=").replace("%25", "=").encode()
+    as_a_form = quote(signed, safe="=").encode()
     for other in (signed, quote(signed + b" ").encode(), as_a_form, b""):
         with pytest.raises(VerificationFailed):
             scheme.verify(post(other, headers), None, ["secret"], AT)
