@@ -30,12 +30,14 @@ class SignedScheme(ABC):
         self.slot = SignatureSlot(declaration.section("signature"))
         self.content = SignedContent(declaration, self.slot.fields)
         self._timestamp = _timestamp(declaration, self.slot.fields)
-        self._once = _once(declaration, self.slot.fields)
+        self._once = _place_at(declaration, "once", self.slot.fields)
 
     def verify(self, request: NativeRequest, body: Any, secrets: Sequence[str], at: float | None) -> str | None:
         self._authenticate(request, body, secrets)
-        if self._timestamp is not None and at is not None:
-            self._timestamp.check(request, body, at)
+        if self._timestamp is not None:
+            self._timestamp.check_repetition(request, body)
+            if at is not None:
+                self._timestamp.check(request, body, at)
         return self._once.read(request, body) if self._once is not None else None
 
     def sign(self, request: NativeRequest, body: Any, secret: str, at: float) -> NativeRequest:
@@ -160,6 +162,7 @@ class Timestamp:
         self._past_s = declaration.seconds("past_s", tolerance_s)
         self._future_s = declaration.seconds("future_s", tolerance_s)
         self._unlimited = self._past_s == self._future_s == float("inf")
+        self._repeated = _place_at(declaration, "repeated", fields)
         declaration.finish()
 
     def check(self, request: NativeRequest, body: Any, at: float) -> None:
@@ -179,8 +182,21 @@ class Timestamp:
                 f"timestamp is {-age_s:,.0f} s in the future, {self._future_s:,.0f} s are allowed: is the clock right?"
             )
 
+    def check_repetition(self, request: NativeRequest, body: Any) -> None:
+        """Raises VerificationFailed when the request says its time twice, and differently; once is enough."""
+        if self._repeated is None:
+            return
+        try:
+            repeated = self._repeated.read(request, body)
+        except VerificationFailed:
+            return
+        if repeated != self._place.read(request, body):
+            raise VerificationFailed("the request says two different times")
+
     def write(self, draft: Draft, at: float) -> None:
-        self._place.write(draft, str(int(at * self._per_second)))
+        for where in (self._place, self._repeated):
+            if where is not None:
+                where.write(draft, str(int(at * self._per_second)))
 
 
 _UNITS = {"s": 1, "ms": 1000}
@@ -191,10 +207,11 @@ def _timestamp(declaration: Declaration, fields: HeaderFields | None) -> Timesta
     return Timestamp(declaration.section("timestamp"), fields) if "timestamp" in declaration else None
 
 
-def _once(declaration: Declaration, fields: HeaderFields | None) -> Place | None:
-    if "once" not in declaration:
+def _place_at(declaration: Declaration, name: str, fields: HeaderFields | None) -> Place | None:
+    """The place that the section `name` describes, where there is one."""
+    if name not in declaration:
         return None
-    section = declaration.section("once")
-    once = place(section, fields)
+    section = declaration.section(name)
+    found = place(section, fields)
     section.finish()
-    return once
+    return found

@@ -158,6 +158,20 @@ def test_a_request_that_is_too_old_or_from_the_future_is_refused(sample: Sample)
     refusal(sample.scheme, request, [secret], at=math.nan)
 
 
+def test_a_time_that_is_said_twice_must_be_the_same_and_may_be_said_once() -> None:
+    declaration = SAMPLES["customer.io"].declaration
+    repeated = {**declaration["timestamp"], "repeated": {"header": "X-Sent-At"}}
+    sample = Sample({**declaration, "timestamp": repeated})
+    request = sample.scheme.sign(sample.request(), None, "key", AT)
+    assert request.headers["x-sent-at"] == f"{AT:.0f}"
+    sample.scheme.verify(request, None, ["key"], AT)
+    sample.scheme.verify(replaced(request, headers={**request.headers, "x-sent-at": ""}), None, ["key"], AT)
+    for other in (f"{AT + 1:.0f}", f"{AT:.0f}.0", "soon"):
+        later = replaced(request, headers={**request.headers, "x-sent-at": other})
+        assert "two different times" in refusal(sample.scheme, later, ["key"], body=None)
+        assert "two different times" in refusal(sample.scheme, later, ["key"], body=None, at=None)
+
+
 @every_sample
 def test_without_a_clock_the_age_is_not_checked(sample: Sample) -> None:
     request, secret = signed(sample)
