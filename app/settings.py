@@ -6,6 +6,7 @@ A value comes from the environment (`MAILWEIR_PORT=9000`), else from a line in `
 
 import ipaddress
 import os
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, cast
@@ -22,6 +23,8 @@ from pydantic_settings import (
 
 PREFIX = "MAILWEIR_"
 SECRET_NAMES = frozenset({"api_key", "secret_key"})
+API_KEY_CHARACTERS_MIN = 16
+_PASSWORD_IN_URL = re.compile(r"(://[^:/@\s]*:)[^@\s]*(?=@)")
 
 
 class SettingsInvalid(Exception):
@@ -77,8 +80,8 @@ class Settings(BaseSettings):
     @field_validator("api_key")
     @classmethod
     def _long_enough(cls, value: str | None) -> str | None:
-        if value is not None and len(value) < 16:
-            raise ValueError("an admin key needs 16 characters or more")
+        if value and len(value) < API_KEY_CHARACTERS_MIN:
+            raise ValueError(f"an admin key needs {API_KEY_CHARACTERS_MIN} characters or more")
         return value or None
 
     @classmethod
@@ -110,7 +113,10 @@ def load_settings(**overrides: Any) -> Settings:
 def _explain(error: Exception) -> str:
     if not isinstance(error, ValidationError):
         return f"mailweir.toml cannot be read: {error}"
-    return "\n".join(f"{PREFIX}{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
+    return "\n".join(
+        f"{PREFIX}{'.'.join(map(str, wrong['loc'])).upper()}: {wrong['msg'].removeprefix('Value error, ')}"
+        for wrong in error.errors()
+    )
 
 
 class SettingLine(NamedTuple):
@@ -159,4 +165,9 @@ def _shown(name: str, value: Any) -> str:
         return "(set)" if value else ""
     if isinstance(value, tuple):
         return ",".join(map(str, value))  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
-    return "" if value is None else str(value)
+    return "" if value is None else without_password(str(value))
+
+
+def without_password(url: str) -> str:
+    """The URL with its password as dots; any other text as it is."""
+    return _PASSWORD_IN_URL.sub(r"\1•••", url)

@@ -2,7 +2,7 @@
 
 import rich_click as click
 
-from app.cli.configuration import settings_in_force, without_password
+from app.cli.configuration import settings_in_force
 from app.cli.output import json_option, show_list
 from app.settings import describe
 
@@ -27,7 +27,7 @@ def config() -> None:
     rows = [
         {
             "setting": line.name,
-            "value": without_password(line.value),
+            "value": line.value,
             "origin": line.origin,
             "unit": line.unit,
             "meaning": line.meaning,

@@ -1,12 +1,9 @@
-"""The settings as verbs need them: mistakes in them end the verb with a sentence, and no password is shown."""
+"""The settings as verbs need them: mistakes in them end the verb with a sentence."""
 
-import re
 from typing import Any
 
 from app.cli.errors import Misconfigured
 from app.settings import Settings, SettingsInvalid, load_settings
-
-_PASSWORD = re.compile(r"(://[^:/@\s]*:)[^@\s]*(?=@)")
 
 
 def settings_in_force(**overrides: Any) -> Settings:
@@ -15,8 +12,3 @@ def settings_in_force(**overrides: Any) -> Settings:
         return load_settings(**{name: value for name, value in overrides.items() if value is not None})
     except SettingsInvalid as error:
         raise Misconfigured(str(error)) from error
-
-
-def without_password(url: str) -> str:
-    """The URL with its password as dots: for terminals, which others look at too."""
-    return _PASSWORD.sub(r"\1•••", url)

@@ -11,10 +11,10 @@ import rich_click as click
 import uvicorn
 from click import option
 
-from app.cli.configuration import settings_in_force, without_password
+from app.cli.configuration import settings_in_force
 from app.cli.errors import Misconfigured
 from app.cli.logs import write_logs
-from app.settings import Settings
+from app.settings import Settings, without_password
 
 BACKLOG = 2_048
 GRACE_S = 10
