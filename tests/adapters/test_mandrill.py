@@ -95,6 +95,13 @@ def test_the_url_is_tried_by_head_first() -> None:
     assert MANDRILL.handshake(signed(batch(OPEN))) is None
 
 
+def test_a_robot_is_named_and_told_apart_from_persons() -> None:
+    robot = {**OPEN, "user_agent_parsed": {"type": "Robot", "ua_family": "Linkcheck"}}
+    person = {**OPEN, "user_agent_parsed": {"type": "Email Client", "ua_family": "Thunderbird"}}
+    clients = [event.data.client for event in read(MANDRILL, batch(robot, person), FORM).events]
+    assert [(client.bot, client.machine) for client in clients] == [("Linkcheck", True), (None, False)]
+
+
 def only(event: object) -> bytes:
     (mapped,) = read(MANDRILL, batch(event), FORM).events
     return mapped.dedup_key
