@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from tests.adapters import sns_messages
 from tests.cli.terminal import Ran, Shell
 
 AT = 1_772_525_700
@@ -133,3 +134,24 @@ def test_an_unknown_provider_is_wrong_usage(shell: Shell) -> None:
     ran = _normalize(shell, "nosuch")
     assert ran.code == 2
     assert "known are" in ran.err
+
+
+def test_what_sns_signs_is_verified_with_the_options_and_certificates_of_the_line(shell: Shell) -> None:
+    mail = {"messageId": "m1", "timestamp": "2026-01-01T00:00:00Z", "destination": ["ann@example.com"]}
+    message = sns_messages.notification({"eventType": "Send", "mail": mail, "send": {}})
+    given = {
+        "request": {"body": json.dumps(message)},
+        "secrets": {},
+        "options": {"topic_arns": [sns_messages.TOPIC]},
+        "certificates": {sns_messages.CERTIFICATE_URL: sns_messages.certificate().decode()},
+    }
+    other_topic = {**given, "options": {"topic_arns": [f"{sns_messages.TOPIC}-2"]}}
+    lines = [json.dumps(line) for line in (given, {**given, "certificates": {}}, other_topic)]
+    rows = _normalize(shell, "amazon_ses", *lines).rows
+    assert [(row["status"], len(row["events"])) for row in rows] == [(200, 1), (503, 0), (401, 0)]
+
+
+def test_handshakes_are_answered_as_the_gateway_would(shell: Shell) -> None:
+    probe = _line("", {"signing_secret": "key"}, method="GET")
+    put = _line("", {"signing_secret": "key"}, method="PUT")
+    assert [row["status"] for row in _normalize(shell, "unisender_go", probe, put).rows] == [200, 405]

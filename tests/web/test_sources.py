@@ -36,12 +36,32 @@ async def test_a_secret_may_be_a_list_while_it_rotates(api: Api) -> None:
     assert (await post_native(api)).status_code == 401
 
 
+TOPICS = {"topic_arns": ["arn:aws:sns:eu-west-1:111122223333:mail-events"]}
+SES = {"name": "prod", "provider": "amazon_ses"}
+
+
 async def test_options_and_verification_are_changed_and_kept(api: Api) -> None:
-    await add_source(api)
-    changed = await api.patch(f"{SOURCES}/prod", json={"options": {"a": [1]}, "verification": "none"})
-    assert (changed.json()["options"], changed.json()["verification"]) == ({"a": [1]}, "none")
+    assert (await api.post(SOURCES, json={**SES, "options": TOPICS})).status_code == 201
+    more = {"topic_arns": [*TOPICS["topic_arns"], "arn:aws:sns:eu-west-1:111122223333:more"]}
+    changed = await api.patch(f"{SOURCES}/prod", json={"options": more, "verification": "none"})
+    assert (changed.json()["options"], changed.json()["verification"]) == (more, "none")
     await api.patch(f"{SOURCES}/prod", json={"verification": "required"})
-    assert (await api.get(f"{SOURCES}/prod")).json()["options"] == {"a": [1]}
+    assert (await api.get(f"{SOURCES}/prod")).json()["options"] == more
+
+
+@pytest.mark.parametrize("wrong", [{}, {"topics": ["x"]}, {"topic_arns": []}, {"topic_arns": ["mail-events"]}], ids=str)
+async def test_options_are_those_that_the_mapping_declares(small_api: Api, wrong: dict[str, Any]) -> None:
+    refused = await small_api.post(SOURCES, json={**SES, "options": wrong})
+    assert fields_of(refused) == [f"options.{next(iter(wrong), 'topic_arns')}"]
+    by_password = {**SES, "options": wrong, "secrets": {"basic_auth": "user:password"}}
+    assert ((await small_api.post(SOURCES, json=by_password)).status_code == 201) is (wrong == {})
+
+
+async def test_an_option_that_verification_needs_cannot_be_taken_away(small_api: Api) -> None:
+    assert (await small_api.post(SOURCES, json={**SES, "options": TOPICS})).status_code == 201
+    assert fields_of(await small_api.patch(f"{SOURCES}/prod", json={"options": {}})) == ["options.topic_arns"]
+    trusted = await small_api.patch(f"{SOURCES}/prod", json={"options": {}, "verification": "none"})
+    assert trusted.status_code == 200
 
 
 async def test_a_name_is_taken_once(api: Api) -> None:
