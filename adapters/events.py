@@ -103,6 +103,8 @@ class Bounce(msgspec.Struct, frozen=True, rename={"class_": "class"}):
     """What the recipient's server, or the provider, said."""
     permanent: bool = False
     """True when sending to this address again makes no sense."""
+    suppress_recommended: bool = False
+    """True when the address should be written to no more: class suppressed, or hard and permanent."""
 
 
 class Deferral(msgspec.Struct, frozen=True):
@@ -165,6 +167,8 @@ class Client(msgspec.Struct, frozen=True):
     """The name of the software, where the provider recognised one."""
     machine: bool | None = None
     """True when software, not a person, opened or clicked (a privacy proxy, a scanner)."""
+    machine_reason: str | None = None
+    """Why: privacy_proxy, prefetch, scanner, bot, or the provider's own word. image_proxy is no machine by itself."""
 
 
 class Geo(msgspec.Struct, frozen=True):

@@ -5,11 +5,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from adapters.completions import COMPLETIONS
 from adapters.errors import MapFailed
 from adapters.events import BLOCKS, MESSAGE_TYPES, EventData, Provider
 from adapters.expressions import Scope
 from adapters.fields import Read, Table, read_expression, read_value
-from adapters.functions.mail import enhanced_code, smtp_code
 from adapters.mapping_file import Place
 from adapters.shapes import BLOCK_SHAPES, EVENT_SHAPES, Shape, as_text
 from adapters.times import UNITS, ReadTime, as_instant, time_reader, zone_named
@@ -138,7 +138,7 @@ def _read_block(name: str, place: Place, tables: Mapping[str, Table]) -> Read:
         (_attribute(field), _shaped(part, _INSTANTS.get(field, shapes[field]), tables)) for field, part in parts.items()
     )
     struct = BLOCKS[name]
-    complete = _completions.get(name, _nothing_to_add)
+    complete = COMPLETIONS.get(name)
 
     def read(item: Any, scope: Scope) -> msgspec.Struct | msgspec.UnsetType:
         values: dict[str, Any] = {}
@@ -148,37 +148,11 @@ def _read_block(name: str, place: Place, tables: Mapping[str, Table]) -> Read:
                 values[field] = value
         if not values:
             return msgspec.UNSET
-        complete(values, scope)
+        if complete is not None:
+            complete(values, scope)
         return struct(**values)
 
     return read
-
-
-def _nothing_to_add(_values: dict[str, Any], _scope: Scope) -> None:
-    """Most blocks hold what the mapping says and no more."""
-
-
-def _add_codes(values: dict[str, Any], scope: Scope) -> None:
-    """Takes the reply codes from the text of the reply where the provider does not give them apart."""
-    reply = values.get("diagnostic")
-    if reply is None:
-        return
-    if "smtp_code" not in values:
-        values["smtp_code"] = smtp_code(scope, reply)
-    if "enhanced_code" not in values:
-        values["enhanced_code"] = enhanced_code(scope, reply)
-
-
-def _complete_bounce(values: dict[str, Any], scope: Scope) -> None:
-    values.setdefault("permanent", values["class_"] in {"hard", "suppressed"})
-    _add_codes(values, scope)
-
-
-_completions: dict[str, Callable[[dict[str, Any], Scope], None]] = {
-    "delivery": _add_codes,
-    "deferral": _add_codes,
-    "bounce": _complete_bounce,
-}
 
 
 def _read_timestamp(place: Place | None) -> ReadMoment:

@@ -15,6 +15,7 @@ import yaml
 from click import Group
 
 from adapters.adapter import Adapter
+from adapters.agents import MACHINE_REASONS
 from adapters.catalog import Catalog
 from adapters.events import BLOCKS, EVENT_TYPES, MESSAGE_TYPES, Event, EventData, Provider, canonical_type
 from adapters.mapping import load_mapping
@@ -231,6 +232,11 @@ def names_of(struct: type[msgspec.Struct]) -> set[str]:
 
 def test_every_bounce_class_is_described() -> None:
     assert first_cells(section("events.md", "Bounce classes")) == set(BOUNCE_CLASSES)
+
+
+def test_every_reason_for_a_machine_is_explained() -> None:
+    described = {row[0].strip("`"): row[1] for row in rows(section("events.md", "Machines"))[2:]}
+    assert described == MACHINE_REASONS
 
 
 def test_the_example_is_an_event_to_the_last_field() -> None:

@@ -41,6 +41,7 @@ _BLOCKS: dict[str, dict[str, Any]] = {
             enhanced_code="5.1.1",
             diagnostic="550 5.1.1 No such user",
             permanent=True,
+            suppress_recommended=True,
         )
     },
     "email.dropped": {"drop": Drop(reason="Bounced Address", category="suppressed")},

@@ -1,6 +1,7 @@
 """Native requests and the events they hold, written down in `fixtures/<provider>/<topic>.json`.
 
-A case leaves out of its events what is empty, `attribution` where it is exact, and the provider's name.
+A case leaves out of its events what is empty, `attribution` where it is exact, the provider's name, and what follows by
+`adapters.completions` for every provider: `suppress_recommended` as it follows from the bounce, no `machine_reason`.
 """
 
 import json
@@ -11,6 +12,7 @@ import msgspec
 
 from adapters.adapter import Adapter
 from adapters.catalog import Catalog
+from adapters.completions import should_suppress
 from adapters.events import iso_millis
 from adapters.reader import MappedEvent, Reading
 from adapters.request import NativeRequest
@@ -64,8 +66,17 @@ def written(event: MappedEvent) -> dict[str, Any]:
     }
     if provider["stream"] is not None:
         head["stream"] = provider["stream"]
+    _leave_out_what_follows(data)
     usual = ("", None, [], {})
     return {**head, "data": {key: value for key, value in data.items() if value not in usual and value != "exact"}}
+
+
+def _leave_out_what_follows(data: dict[str, Any]) -> None:
+    bounce, client = data.get("bounce"), data.get("client")
+    if bounce and bounce["suppress_recommended"] == should_suppress(bounce["class"], permanent=bounce["permanent"]):
+        del bounce["suppress_recommended"]
+    if client and client["machine_reason"] is None:
+        del client["machine_reason"]
 
 
 def assert_samples_are_signed_and_read(provider: str) -> None:

@@ -51,6 +51,7 @@ EXAMPLES = {
     "attempt": 2,
     "next_attempt_at": "2026-01-01T01:00:00.000Z",
     "permanent": False,
+    "suppress_recommended": True,
     "first": True,
     "machine": True,
 }
