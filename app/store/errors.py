@@ -7,7 +7,15 @@ StoreError
 ├── ReplayRefused         an endpoint to replay to is not there                        (404)
 ├── KeyReused             an Idempotency-Key came back with another request            (422)
 └── DatabaseTooNew        a newer Mailweir has migrated the database                   (refused at start)
+
+Whether the database itself is in trouble tells `is_unavailable`, by the codes of the two drivers.
 """
+
+import sqlite3
+from collections.abc import Iterator
+
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 
 class StoreError(Exception):
@@ -44,3 +52,63 @@ class DatabaseTooNew(StoreError):
     """The tables are those of a newer version of Mailweir."""
 
     status_hint = 500
+
+
+_SQLSTATES = ("08", "25006", "28", "3D", "40", "53", "55P03", "57", "58")
+"""How the SQLSTATE of a PostgreSQL begins that cannot commit now: connection, read-only, no entry, no such database,
+rolled back against another transaction, out of disk or connections, lock not had in time, shutdown or cancelled, input
+and output (https://www.postgresql.org/docs/current/errcodes-appendix.html)."""
+
+_SQLITE_CODES = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_INTERRUPT,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_PROTOCOL,
+        sqlite3.SQLITE_NOTADB,
+    }
+)
+
+
+def is_unavailable(error: BaseException) -> bool:
+    """True when the database is locked, full, read-only, going down or gone, so that every write would fail alike.
+
+    The class of the exception does not tell: through asyncpg a full disk is a plain DBAPIError, and a number too large
+    for its column an InterfaceError. Errors of the operating system are those of connecting.
+    """
+    if isinstance(error, OSError | NoConnectionFree):
+        return True
+    if not isinstance(error, DBAPIError):
+        return False
+    known = [verdict for cause in _causes(error.orig) if (verdict := _verdict(cause)) is not None]
+    return error.connection_invalidated or (known[0] if known else isinstance(error, OperationalError))
+
+
+def driver_message(error: BaseException) -> str:
+    """What the driver said, without the statement and its parameters, which may be secrets."""
+    return str(error.orig) if isinstance(error, DBAPIError) else str(error)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The driver's exception, and those it was raised from."""
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+def _verdict(error: BaseException) -> bool | None:
+    """What an exception of a driver says by its code; None when it has none."""
+    if isinstance(error, OSError):
+        return True
+    sqlstate = getattr(error, "sqlstate", None)
+    if isinstance(sqlstate, str):
+        return sqlstate.startswith(_SQLSTATES)
+    # The extended codes of SQLite have the primary one in their lowest byte: https://www.sqlite.org/rescode.html
+    code = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF in _SQLITE_CODES
