@@ -104,6 +104,14 @@ class Adapter:
         native = native_name(native_type, self.native_types)
         return {rule.type for reader in self._readers for rule in reader.rules_of(native)}
 
+    def names_type(self, native_type: str) -> bool:
+        """Whether the mapping says what becomes of a native type."""
+        return any(reader.rules_of(native_type) for reader in self._readers)
+
+    def names_key(self, key: str) -> bool:
+        """Whether one of the mapping's formats reads that key of its items, or knows it to be of no use."""
+        return any(reader.named is None or key in reader.named for reader in self._readers)
+
     def decode(self, request: NativeRequest) -> Any:
         """The native body. Raises `DecodeFailed` when it has none of the declared forms."""
         failures: list[str] = []

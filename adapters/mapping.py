@@ -13,6 +13,7 @@ from adapters.decoders import DECODERS
 from adapters.fields import Read, Table, read_expression, read_tables, read_value
 from adapters.handshake import Handshake
 from adapters.mapping_file import Place, parse
+from adapters.naming import named_keys
 from adapters.options import Option, read_options
 from adapters.reader import Ignore, Reader
 from adapters.rules import Rule, extended, read_rules
@@ -20,7 +21,7 @@ from adapters.samples import MEDIA_TYPES, Samples, native_name
 from adapters.signatures.sns import TOPICS_OPTION
 from adapters.verification import Verification, read_verification
 
-_READER_KEYS = ("each", "ignore", "native_type", "recipients", "dedup", "fields", "types", "unknown")
+_READER_KEYS = ("each", "ignore", "native_type", "recipients", "dedup", "fields", "types", "unknown", "unused")
 _FILE_KEYS = (
     "provider",
     "title",
@@ -104,7 +105,7 @@ def _status(place: Place | None, default: int) -> int:
 
 
 def _readers(parts: Mapping[str, Place], root: Place, provider: str, tables: Mapping[str, Table]) -> list[Reader]:
-    common = {key: parts[key] for key in _READER_KEYS if key in parts}
+    common = {key: parts[key] for key in (*_READER_KEYS, "verify") if key in parts}
     if "variants" not in parts:
         return [_reader(root, provider, None, common, {}, tables)]
     readers: list[Reader] = []
@@ -145,6 +146,7 @@ def _reader(
         types={native: rules for native, rules in types.items() if not native.endswith("*")},
         families={native[:-1]: rules for native, rules in types.items() if native.endswith("*")},
         unknown=_unknown(parts.get("unknown"), fields, tables),
+        named=named_keys(parts, fields, sources),
     )
 
 

@@ -43,6 +43,16 @@ class Quarantined(msgspec.Struct):
     native_type: str | None = None
 
 
+class Unnamed(msgspec.Struct):
+    """What an item has that the mapping does not name."""
+
+    index: int
+    native_type: str | None
+    """The type, where that is what is not named."""
+    keys: Sequence[str]
+    item: Any
+
+
 class Reading(msgspec.Struct):
     """Everything one request holds."""
 
@@ -54,6 +64,8 @@ class Reading(msgspec.Struct):
     """A token that this provider uses for one request only; a second request with it is a replay."""
     answer: Answer | None = None
     """What the provider waits to hear, where the request was a handshake."""
+    unnamed: list[Unnamed] = []
+    """Types and keys that the mapping does not name; they may be new."""
 
 
 class Ignore(NamedTuple):
@@ -81,6 +93,8 @@ class Reader(NamedTuple):
     """Rules by the beginning of a native type."""
     unknown: Sequence[Rule]
     """Rules for native types that the mapping does not name; none quarantines them."""
+    named: frozenset[str] | None = None
+    """The keys of items that the mapping names; None when it takes them all."""
 
     def read(self, body: Any, request: NativeRequest, received_ms: int) -> Reading:
         reading = Reading()
@@ -118,10 +132,15 @@ class Reader(NamedTuple):
                 reading.ignored += 1
                 return
             native = as_text(self.native_type(item, scope))
-            rule = self._rule(native, item, scope)
+            rules = self.rules_of(native) if native is not None else ()
+            if native is not None and not rules:
+                reading.unnamed.append(Unnamed(index, native, (), item))
+            rule = _fitting(rules or self.unknown, native, item, scope)
             if rule.type == IGNORED:
                 reading.ignored += 1
                 return
+            if keys := self._unread(item):
+                reading.unnamed.append(Unnamed(index, None, keys, item))
             if self.recipients is None:
                 reading.events.append(self._event(rule, index, item, scope, native or "", received_ms))
                 return
@@ -130,16 +149,11 @@ class Reader(NamedTuple):
         except _ITEM_FAULTS as fault:
             reading.quarantined.append(Quarantined(index, str(fault) or type(fault).__name__, native))
 
-    def _rule(self, native: str | None, item: Any, scope: Scope) -> Rule:
-        if native is None:
-            raise MapFailed("the item has no type" if isinstance(item, dict) else "the item is not an object")
-        rules = self.rules_of(native) or self.unknown
-        for rule in rules:
-            if rule.when is None or is_true(rule.when(item, scope)):
-                return rule
-        if rules:
-            raise MapFailed(f"none of the rules for the native type '{native}' fits the item")
-        raise MapFailed(f"the mapping does not name the native type '{native:.100}'")
+    def _unread(self, item: Any) -> Sequence[str]:
+        """The keys of the item that the mapping does not name."""
+        if self.named is None or type(item) is not dict or self.named.issuperset(cast("dict[str, Any]", item)):
+            return ()
+        return [key for key in cast("dict[str, Any]", item) if key not in self.named]
 
     def _per_recipient(self, recipients: Sequence[Any] | None, scope: Scope) -> Iterator[Scope]:
         if not recipients:
@@ -161,6 +175,17 @@ class Reader(NamedTuple):
         if self.recipients is not None:
             parts.append(scope.recipient)
         return blake2b(_canonical.encode(parts), digest_size=16).digest()
+
+
+def _fitting(rules: Sequence[Rule], native: str | None, item: Any, scope: Scope) -> Rule:
+    if native is None:
+        raise MapFailed("the item has no type" if isinstance(item, dict) else "the item is not an object")
+    for rule in rules:
+        if rule.when is None or is_true(rule.when(item, scope)):
+            return rule
+    if rules:
+        raise MapFailed(f"none of the rules for the native type '{native}' fits the item")
+    raise MapFailed(f"the mapping does not name the native type '{native:.100}'")
 
 
 def _elements(found: Any) -> list[Any]:
