@@ -32,8 +32,8 @@ FLOORS: list[set[str]] = [
     {"app", "app.settings", "app.clock", "app.bell", "app.retry", "app.guard", "app.outcome", "app.answers"},
     {"app.metrics", "app.signer", "app.egress", "app.vault", "app.visits"},
     {"app.store"},
-    {"app.registry", "app.housekeeping", "app.trial"},
-    {"app.lanes"},
+    {"app.registry", "app.housekeeping", "app.replies", "app.trial"},
+    {"app.lanes", "app.sandbox"},
     {"app.attempts"},
     {"app.delivery"},
     {"app.routing", "app.ingest"},
@@ -48,7 +48,7 @@ FLOOR_OF = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 # The store has floors of its own.
 STORE_FLOORS: list[set[str]] = [
     {"tables", "engine", "ids", "errors"},
-    {"transactions", "views", "roster", "nodes", "readiness", "receipts", "leases", "arrivals"},
+    {"transactions", "views", "roster", "nodes", "readiness", "receipts", "leases", "arrivals", "replies"},
     {"moves", "accounts", "walks", "ledger", "migrate", "migrations", "idempotency"},
     {"sources", "endpoints", "log", "recovery"},
 ]

@@ -8,6 +8,7 @@ from adapters.adapter import Adapter
 from adapters.errors import UnknownProvider
 from app.web.context import ApiRequest, gateway_of
 from app.web.problems import not_found
+from app.web.trials import try_mapping
 
 
 class SecretName(msgspec.Struct):
@@ -65,7 +66,7 @@ async def get_mapping(request: ApiRequest, provider: FromPath[str]) -> Mapping:
         raise not_found("mapping", provider[:100]) from unknown
 
 
-MAPPINGS = Router("/mappings", route_handlers=[list_mappings, get_mapping], tags=["Mappings"])
+MAPPINGS = Router("/mappings", route_handlers=[list_mappings, get_mapping, try_mapping], tags=["Mappings"])
 
 
 def _shown(adapter: Adapter) -> Mapping:
