@@ -7,6 +7,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.clock import Clock
+from app.store.errors import driver_message
 from app.store.idempotency import prune_replies
 from app.store.ledger import STORE_ERRORS
 
@@ -40,5 +41,5 @@ class Housekeeping:
                 removed = await prune_replies(self._engine, self._clock.now())
                 log.info("housekeeping.done", replies_removed=removed)
             except STORE_ERRORS as error:
-                log.warning("housekeeping.failed", error=str(getattr(error, "orig", error)))
+                log.warning("housekeeping.failed", error=driver_message(error))
             await asyncio.sleep(INTERVAL_S)

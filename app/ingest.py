@@ -17,11 +17,13 @@ from app import metrics
 from app.answers import RECEIVED, Answer, busy, handshaken, not_authentic, unknown_source, wrong_method
 from app.clock import Clock
 from app.registry import Registry, Source
+from app.replies import mark_replies
 from app.settings import Settings
 from app.store.accounts import authenticate
 from app.store.arrivals import Arrival, NewEvent, NewReceipt
+from app.store.errors import driver_message, is_unavailable
 from app.store.ids import EVENT, public_id
-from app.store.ledger import Ledger, StoreUnavailable
+from app.store.ledger import STORE_ERRORS, Ledger, StoreUnavailable
 from app.store.receipts import StoredReceipt, load_receipt
 from app.store.tables import REJECTED
 from app.visits import Visits
@@ -75,6 +77,16 @@ class Ingest:
 
     async def receive(self, source_name: str | None, request: NativeRequest, *, api_key: str | None = None) -> Answer:
         """Answers one provider request; with 200 only when what it brought is durable."""
+        try:
+            return await self._receive(source_name, request, api_key)
+        except Exception as error:
+            if not is_unavailable(error):
+                raise
+            log.error("store.unavailable", source=source_name, error=driver_message(error))  # noqa: TRY400 - no fault of ours
+            metrics.count_refusal("not_committed")
+            return busy(503, "The store cannot be used just now, please send it again.")
+
+    async def _receive(self, source_name: str | None, request: NativeRequest, api_key: str | None) -> Answer:
         candidates = await self._candidates(source_name, request)
         if not candidates:
             metrics.count_refusal("unknown_source")
@@ -120,6 +132,7 @@ class Ingest:
             secrets = None if await self._has_key(adapter, source, api_key) else source.secrets
             reading = await self._read(source, adapter, request, secrets, now_ms)
             receipt.reason = await self._consent(source, adapter, reading)
+            await mark_replies(self._engine, source.environment_id, reading.events)
         except VerificationFailed as failure:
             receipt.reason = str(failure)
             receipt.body = request.body[: self._settings.rejected_body_bytes_max]
@@ -127,6 +140,9 @@ class Ingest:
         except _Unreachable as unreachable:
             metrics.count_refusal("unreachable")
             return busy(adapter.busy_status, f"{unreachable}.")
+        except STORE_ERRORS as error:
+            metrics.count_refusal("not_committed")
+            return busy(adapter.busy_status, f"Not stored, please send it again: {type(error).__name__}.")
         answer = RECEIVED if reading.answer is None else handshaken(reading.answer)
         return await self._store(self._arrival(source, receipt, reading, now_ms), source, adapter, answer)
 
@@ -220,6 +236,7 @@ class Ingest:
             type=mapped.type,
             recipient=data.recipient,
             email_id=data.email_id,
+            message_id=data.message_id if data.message_id != data.email_id else None,
             occurred_at=mapped.timestamp_ms,
             dedup_key=mapped.dedup_key,
             body=self._encode(number, source.environment_id, mapped.type, mapped.timestamp_ms, data),
@@ -250,6 +267,7 @@ class Ingest:
             raise NotReprocessable("the receipt's source, or the mapping of its provider, is gone")
         reading = source.adapter.read(_native(stored), None, None, stored.received_ms)
         reading.once = None
+        await mark_replies(self._engine, source.environment_id, reading.events)
         arrival = self._arrival(source, _again(stored), reading, stored.received_ms)
         await self._ledger.take_in(arrival)
         return Reprocessed(arrival.status, len(arrival.stored), len(reading.quarantined), arrival.reason)

@@ -7,6 +7,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app import __version__
 from app.gateway import Gateway
 from app.metrics import exposition, set_backlog
+from app.store.errors import driver_message
 from app.store.ledger import StoreUnavailable
 from app.store.log import count_open
 from app.store.readiness import leave_no_trace
@@ -35,7 +36,7 @@ async def ready(request: AnyRequest) -> Health:
     try:
         await gateway_of(request).ledger.run(leave_no_trace)
     except (StoreUnavailable, SQLAlchemyError) as error:
-        raise Problem(503, f"The store cannot commit: {error}.") from error
+        raise Problem(503, f"The store cannot commit: {driver_message(error)}.") from error
     return Health(__version__)
 
 

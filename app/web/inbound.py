@@ -15,7 +15,7 @@ from app.gateway import Gateway
 from app.ingest import Answer
 from app.metrics import count_refusal
 from app.web.auth import KEY_CHARS_MAX, bearer_key
-from app.web.problems import MEDIA_TYPE, Problem, problem_body
+from app.web.problems import MEDIA_TYPE, Problem, loggable, problem_body
 
 PATH = "/api/webhooks"
 METHODS = frozenset({"POST", "GET", "HEAD", "OPTIONS"})
@@ -54,8 +54,8 @@ async def receive_webhook(gateway: Gateway, source: str | None, scope: Any, rece
     except Problem as problem:
         count_refusal("too_large" if problem.status == 413 else "method")
         answer = _as_answer(problem)
-    except Exception:
-        log.exception("inbound.failed", source=source, method=scope["method"])
+    except Exception as fault:  # noqa: BLE001 - the provider gets its answer whatever went wrong
+        log.error("inbound.failed", source=source, method=scope["method"], **loggable(fault))  # noqa: TRY400 - not all of a database's account may be logged
         answer = _as_answer(Problem(500, "Something broke on our side; it has been logged. Please post again."))
     await _write(answer, send)
 

@@ -1,5 +1,6 @@
 """Every error as RFC 9457 problem details: what is wrong, in which field, and what to change."""
 
+import traceback
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
@@ -10,10 +11,9 @@ from litestar import Request, Response
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 from msgspec import UNSET, UnsetType
-from sqlalchemy.exc import InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as NoConnection
+from sqlalchemy.exc import DBAPIError
 
-from app.store.errors import StoreError
+from app.store.errors import StoreError, driver_message, is_unavailable
 from app.store.ledger import StoreUnavailable
 
 MEDIA_TYPE = "application/problem+json"
@@ -84,6 +84,24 @@ def problem_body(problem: Problem) -> bytes:
     )
 
 
+def store_unavailable() -> Problem:
+    """503: the database cannot be used now; the same request may succeed later."""
+    return Problem(503, "The store cannot be used just now; try again.", headers={"Retry-After": RETRY_AFTER_S})
+
+
+def status_of(error: Exception) -> int:
+    """The status that the handlers below answer with."""
+    match error:
+        case Problem():
+            return error.status
+        case HTTPException():
+            return error.status_code
+        case StoreError():
+            return error.status_hint
+        case _:
+            return 503 if isinstance(error, StoreUnavailable) or is_unavailable(error) else 500
+
+
 AnyRequest = Request[Any, Any, State]
 
 
@@ -114,10 +132,9 @@ def _answer_refusal(request: AnyRequest, refusal: HTTPException) -> Response[byt
 
 
 def _answer_store_trouble(request: AnyRequest, error: Exception) -> Response[bytes]:
-    log.error("store.unavailable", method=request.scope["method"], path=request.scope["path"], error=str(error))
-    return _answer(
-        Problem(503, "The store cannot be used just now; try again.", headers={"Retry-After": RETRY_AFTER_S})
-    )
+    method, path = request.scope["method"], request.scope["path"]
+    log.error("store.unavailable", method=method, path=path, error=driver_message(error))
+    return _answer(store_unavailable())
 
 
 def _answer_store_refusal(_request: AnyRequest, refusal: StoreError) -> Response[bytes]:
@@ -125,16 +142,26 @@ def _answer_store_refusal(_request: AnyRequest, refusal: StoreError) -> Response
 
 
 def _answer_fault(request: AnyRequest, fault: Exception) -> Response[bytes]:
-    log.error("request.failed", method=request.scope["method"], path=request.scope["path"], exc_info=fault)
+    if is_unavailable(fault):
+        return _answer_store_trouble(request, fault)
+    log.error("request.failed", method=request.scope["method"], path=request.scope["path"], **loggable(fault))
     return _answer(Problem(500, "Something broke on our side; it has been logged. The request may be tried again."))
+
+
+def loggable(fault: Exception) -> dict[str, Any]:
+    """A fault of ours as the fields of a log line.
+
+    The traceback of what a database refused would end in PostgreSQL's account of the row, secrets and all.
+    """
+    if not isinstance(fault, DBAPIError):
+        return {"exc_info": fault}
+    places = traceback.format_list(traceback.extract_tb(fault.__traceback__))
+    return {"error": driver_message(fault), "statement": fault.statement, "places": places}
 
 
 EXCEPTION_HANDLERS: dict[int | type[Exception], Any] = {
     Problem: _answer_problem,
     HTTPException: _answer_refusal,
-    OperationalError: _answer_store_trouble,
-    InterfaceError: _answer_store_trouble,
-    NoConnection: _answer_store_trouble,
     StoreUnavailable: _answer_store_trouble,
     StoreError: _answer_store_refusal,
     Exception: _answer_fault,

@@ -8,7 +8,7 @@ from litestar.enums import ScopeType
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from app.web.problems import Problem
+from app.web.problems import status_of
 
 log = structlog.get_logger()
 
@@ -32,7 +32,7 @@ class RequestLog(ASGIMiddleware):
             await next_app(scope, receive, watch)
         except Exception as error:
             # Answered further out, where every error becomes problem details.
-            status = error.status if isinstance(error, Problem) else 500
+            status = status_of(error)
             raise
         finally:
             _log_call(scope, status, began)
