@@ -1,7 +1,7 @@
 """`Idempotency-Key`: a POST that comes again is answered with the first answer, and nothing is done twice.
 
 Only answers of success are kept: after an error nothing was done, and the next try counts as the first. Two requests
-with one key wait for each other within this process.
+with one key wait for each other within this process. What one API key was answered, another is not: it may be a secret.
 """
 
 import asyncio
@@ -39,8 +39,8 @@ class IdempotentPosts(ASGIMiddleware):
         if given is None or not _is_post(scope):
             await next_app(scope, receive, send)
             return
-        key = _checked(given.decode("latin-1"))
         principal = cast("Principal", scope["auth"])
+        key = f"{principal.key_id} {_checked(given.decode('latin-1'))}"
         lock = self._locks.setdefault((principal.environment_id, key), asyncio.Lock())
         async with lock:
             await _answer_once(key, principal, scope, receive, send, next_app)

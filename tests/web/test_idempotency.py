@@ -4,7 +4,7 @@ import pytest
 import sqlalchemy as sa
 
 from app.store.tables import IdempotentReplyRow, table_of
-from tests.web.gateways import SUBSCRIBER, Api, fields_of, gateway_of
+from tests.web.gateways import SUBSCRIBER, Api, fields_of, gateway_of, with_key
 
 pytestmark = pytest.mark.anyio
 MANAGE = "/api/webhooks/manage"
@@ -27,6 +27,16 @@ async def test_another_key_is_another_post(small_api: Api) -> None:
     first = await small_api.post(MANAGE, json=NEW, headers=keyed("k1"))
     other = await small_api.post(MANAGE, json=NEW, headers=keyed("k2"))
     assert first.json()["id"] != other.json()["id"]
+
+
+async def test_what_one_api_key_was_answered_another_is_not(api: Api) -> None:
+    first = await api.post(MANAGE, json=NEW, headers=keyed("k1"))
+    theirs = (await api.post("/api/keys", json={"name": "other", "role": "write"})).json()["key"]
+    other = await api.post(MANAGE, json=NEW, headers=keyed("k1") | with_key(theirs))
+    assert other.status_code == 201
+    assert other.json()["id"] != first.json()["id"]
+    assert other.json()["secret"] != first.json()["secret"]
+    assert (await api.post(MANAGE, json=NEW, headers=keyed("k1"))).json() == first.json()
 
 
 async def test_a_key_stands_for_one_request(small_api: Api) -> None:
