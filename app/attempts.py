@@ -8,7 +8,7 @@ import structlog
 from adapters.errors import ExpressionError
 from app import metrics
 from app.clock import Clock
-from app.egress import Egress, PostOutcome
+from app.egress import Egress, PostOutcome, Timing
 from app.lanes import Item
 from app.registry import Endpoint, Registry
 from app.retry import next_attempt_in_s, outcome_of
@@ -19,6 +19,7 @@ from app.store.tables import CANCELLED, DELIVERED, FAILED, HELD, PENDING
 log = structlog.get_logger()
 
 TRANSFORMED_BYTES_MAX = 1024 * 1024
+NO_TIME = Timing(None, None, None, None, None, 0.0)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -45,15 +46,28 @@ class Attempts:
     async def make(self, item: Item) -> Outcome:
         """Attempts the delivery, unless its endpoint has gone or is paused, and says what became of it."""
         endpoint = self._registry.endpoint(item.endpoint_id)
-        if endpoint is None:
-            return self._without_attempt(item, CANCELLED, "the endpoint was deleted")
-        if not endpoint.active:
-            return self._without_attempt(item, HELD, "the endpoint is not active")
+        if endpoint is None or not endpoint.active:
+            return self.decline(item)
         try:
             body = _body(endpoint, item)
         except ExpressionError as error:
             return self._without_attempt(item, HELD, f"the transform failed: {error}")
         return await self._post(item, endpoint, body)
+
+    def decline(self, item: Item) -> Outcome:
+        """The outcome of a delivery whose endpoint is not to be sent to any more, or not for now."""
+        if self._registry.endpoint(item.endpoint_id) is None:
+            return self._without_attempt(item, CANCELLED, "the endpoint was deleted")
+        return self._without_attempt(item, HELD, "the endpoint is not active")
+
+    def crashed(self, item: Item, fault: Exception) -> Outcome:
+        """The outcome of an attempt that a fault of ours ended: a failure like any other, with its place in the log."""
+        endpoint = self._registry.endpoint(item.endpoint_id)
+        if endpoint is None:
+            return self.decline(item)
+        error = f"a fault of the gateway itself, {type(fault).__name__}; its log says more"
+        answer = PostOutcome(None, [], b"", False, NO_TIME, error, "protocol")
+        return self._settle(item, endpoint, answer, _record(self._next_id(), item.attempts + 1, {}, None, answer))
 
     async def _post(self, item: Item, endpoint: Endpoint, body: bytes) -> Outcome:
         number = item.attempts + 1
@@ -110,7 +124,11 @@ def _body(endpoint: Endpoint, item: Item) -> bytes:
     """The event itself, or what the endpoint's transform makes of it. Raises ExpressionError."""
     if endpoint.transform is None:
         return item.body
-    body = _encode(endpoint.transform(msgspec.json.decode(item.body)))
+    result = endpoint.transform(msgspec.json.decode(item.body))
+    try:
+        body = _encode(result)
+    except (msgspec.MsgspecError, ValueError, TypeError, RecursionError) as error:
+        raise ExpressionError(f"its result cannot be written as JSON: {error}") from error
     if len(body) > TRANSFORMED_BYTES_MAX:
         raise ExpressionError(f"its result has {len(body)} bytes, {TRANSFORMED_BYTES_MAX} are allowed")
     return body

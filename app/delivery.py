@@ -24,12 +24,14 @@ from app.store.arrivals import NewDelivery
 from app.store.ids import DELIVERY, public_id
 from app.store.leases import Claim, Claimed, Outcome, claim_due, find_work, hold_pending, return_all_of, return_lapsed
 from app.store.ledger import STORE_ERRORS, Ledger, StoreUnavailable
-from app.store.tables import SENDING
+from app.store.tables import DELIVERED, SENDING
 
 log = structlog.get_logger()
 
 CLOSE_WAIT_S = 10.0
 OUTCOMES_WAITING_MAX = 4_000
+ENDPOINT_SHARE = 4
+"""No endpoint has more than this part, a quarter, of the node's attempts in flight."""
 SOON_S = 0.01
 
 
@@ -94,7 +96,7 @@ class Sender:
     def reserve(self, endpoint: Endpoint) -> bool:
         """Keeps a place for a delivery about to be committed; False when it has to wait in the store."""
         lane = self._lane(endpoint)
-        if not self.is_running or lane.stored_work or lane.room <= 0 or self._held >= self._settings.handed_over_max:
+        if not self.is_running or lane.stored_work or self._places(lane) <= 0:
             lane.stored_work = True
             return False
         lane.reserved += 1
@@ -127,15 +129,24 @@ class Sender:
     # Sending.
 
     def _lane(self, endpoint: Endpoint) -> Lane:
+        share = max(1, self._settings.sending_max // ENDPOINT_SHARE)
         lane = self._lanes.get(endpoint.id)
         if lane is None:
-            lane = self._lanes[endpoint.id] = Lane(endpoint)
+            margin_s = self._settings.lease_margin_s
+            lane = self._lanes[endpoint.id] = Lane(endpoint, in_flight_max=share, lease_margin_s=margin_s)
         else:
-            lane.adapt(endpoint)
+            lane.adapt(endpoint, in_flight_max=share)
         return lane
+
+    def _places(self, lane: Lane) -> int:
+        """How many more deliveries the lane may take: always enough to use its slots, more while the node has room."""
+        own = lane.slots - lane.held
+        shared = self._settings.handed_over_max - self._held
+        return min(lane.room, max(own, shared))
 
     def _pump(self, lane: Lane) -> None:
         """Starts attempts while the lane, its pace and the node allow."""
+        self._held -= lane.drop_expired(self._clock.ms())
         while self.is_running and (wait_s := lane.wait_s(self._clock.monotonic())) is not None:
             if self._is_full:
                 self._queueing[lane.endpoint_id] = lane
@@ -167,19 +178,26 @@ class Sender:
         task.add_done_callback(self._tasks.discard)
 
     async def _send(self, item: Item, lane: Lane) -> None:
-        """One attempt; a delivery whose lease would end on the way is left to whoever claims it next."""
+        began = self._clock.monotonic()
+        failed = False
         try:
-            endpoint = self._registry.endpoint(item.endpoint_id)
-            timeout_ms = endpoint.timeout_s * 1000 if endpoint else 0
-            if self._clock.ms() + timeout_ms <= item.lease_until:
-                await self._settle(await self._attempts.make(item))
-        except Exception:  # an attempt that breaks in an unforeseen way is repeated when its lease ends
-            log.exception("delivery.crashed", delivery_id=public_id(DELIVERY, item.delivery_id))
+            outcome = await self._attempt(item)
+            failed = outcome.attempt is not None and outcome.status != DELIVERED
+            await self._settle(outcome)
         finally:
             lane.in_flight -= 1
             self._in_flight -= 1
             self._held -= 1
+            lane.ended(self._clock.monotonic() - began, failed=failed)
             self._use_slot(lane)
+
+    async def _attempt(self, item: Item) -> Outcome:
+        """What became of one attempt; one that breaks in an unforeseen way counts, so that it comes to an end."""
+        try:
+            return await self._attempts.make(item)
+        except Exception as fault:
+            log.exception("delivery.crashed", delivery_id=public_id(DELIVERY, item.delivery_id))
+            return self._attempts.crashed(item, fault)
 
     async def _settle(self, outcome: Outcome) -> None:
         """Queues the outcome; after a 410 the endpoint's change is made known before the next attempt starts."""
@@ -187,7 +205,7 @@ class Sender:
             return
         self._ledger.record(outcome)
         if outcome.disable_endpoint is not None:
-            with suppress(StoreUnavailable):
+            with suppress(StoreUnavailable, *STORE_ERRORS):
                 await self._ledger.run(lambda _connection: None)  # it follows the outcome into the store
                 await self._registry.reload()
 
@@ -216,13 +234,13 @@ class Sender:
         await self._registry.reload()
         now = self._clock.ms()
         work = await find_work(self._engine)
-        if self._ledger is not None and work.first_lease_end is not None and work.first_lease_end < now:
-            await self._ledger.run(partial(return_lapsed, now=now))
-            return SOON_S
-        later = [self._notice(endpoint_id, due_at, now) for endpoint_id, due_at in work.first_due.items()]
+        waits = [self._notice(endpoint_id, due_at, now) for endpoint_id, due_at in work.first_due.items()]
+        if work.first_lease_end is not None and work.first_lease_end < now and self._ledger is not None:
+            returned: int = await self._ledger.run(partial(return_lapsed, now=now))
+            waits += [SOON_S] if returned else []
         for lane in list(self._lanes.values()):
             self._tend(lane)
-        return min((self._settings.poll_interval_s, *(max(SOON_S, wait_s) for wait_s in later)))
+        return min((self._settings.poll_interval_s, *(max(SOON_S, wait_s) for wait_s in waits)))
 
     def _notice(self, endpoint_id: int, due_at: int, now: int) -> float:
         """Feeds the endpoint if something is due; seconds until something is."""
@@ -239,29 +257,39 @@ class Sender:
 
     def _tend(self, lane: Lane) -> None:
         """Drops the lane if nothing is in it; else starts and claims what it can."""
-        if lane.idle:
+        endpoint = self._registry.endpoint(lane.endpoint_id)
+        if lane.idle or (endpoint is None and lane.empty):
             del self._lanes[lane.endpoint_id]
             return
+        if endpoint is None or not endpoint.active:
+            self._give_back(lane)
+        else:
+            self._lane(endpoint)
         self._pump(lane)
         self._feed(lane)
 
+    def _give_back(self, lane: Lane) -> None:
+        """What waits for an endpoint that was paused, disabled or deleted is held or cancelled at once."""
+        while lane.waiting and self._ledger is not None:
+            self._ledger.record(self._attempts.decline(lane.waiting.popleft()))
+            self._held -= 1
+
     def _feed(self, lane: Lane) -> None:
         """Claims stored work for a lane that is half empty."""
-        if self.is_running and lane.hungry and self._held < self._settings.handed_over_max:
+        if self.is_running and lane.hungry and self._places(lane) > 0:
             lane.claiming = True
             self._spawn(self._claim(lane))
 
     async def _claim(self, lane: Lane) -> None:
         endpoint = self._registry.endpoint(lane.endpoint_id)
-        limit = min(lane.room, self._settings.handed_over_max - self._held)
         try:
-            if endpoint is None or not endpoint.active or self._ledger is None or limit <= 0:
+            if endpoint is None or not endpoint.active or self._ledger is None:
                 lane.stored_work = False
                 return
             node, lease_until = self.lease(endpoint)
-            claim = Claim(endpoint.id, limit, node, now=self._clock.ms(), lease_until=lease_until)
+            claim = Claim(endpoint.id, self._places(lane), node, now=self._clock.ms(), lease_until=lease_until)
             claimed: list[Claimed] = await self._ledger.run(partial(claim_due, claim=claim))
-            lane.stored_work = len(claimed) == limit
+            lane.stored_work = len(claimed) == claim.limit
             self._held += len(claimed)
             lane.waiting.extend(_item(lane.endpoint_id, row, lease_until) for row in claimed)
         finally:

@@ -125,6 +125,7 @@ class Gateway:
             Router(self.registry, self.sender, self.ids.next),
             items_max=settings.commit_items_max,
             waiting_max=settings.inbound_waiting_max,
+            waiting_bytes_max=settings.inbound_waiting_bytes_max,
             timeout_s=settings.commit_timeout_s,
             on_commit=metrics.count_commit,
         )

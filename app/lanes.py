@@ -1,13 +1,18 @@
 """What the sender holds in memory: one lane per endpoint, so that a slow endpoint fills its own lane and no other."""
 
 from collections import deque
+from math import ceil
 
 import msgspec
 
 from app.registry import Endpoint
 
-QUEUE_PER_SLOT = 16
-"""Deliveries a lane holds for each attempt it may have in flight: enough that it never waits for the store."""
+READ_AHEAD_MAX = 16
+"""Deliveries a lane holds for each attempt it may have in flight, while the endpoint answers fast."""
+STRAINED_AFTER_FAILURES = 5
+"""Failures in a row after which an endpoint is tried by one delivery at a time."""
+DURATION_WEIGHT = 0.2
+"""How much the last attempt counts in the lane's idea of how long an attempt takes."""
 
 
 class Item(msgspec.Struct):
@@ -26,7 +31,7 @@ class Item(msgspec.Struct):
 class Lane:
     """The deliveries of one endpoint: waiting, reserved for a commit under way, and in flight."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, *, in_flight_max: int, lease_margin_s: float) -> None:
         self.endpoint_id = endpoint.id
         self.waiting: deque[Item] = deque()
         self.reserved = 0
@@ -36,38 +41,79 @@ class Lane:
         self.claiming = False
         self.paced = False
         """True while a timer will start its next attempt."""
-        self.not_before = 0.0
-        """The monotonic time at which its rate limit lets the next attempt start."""
-        self.adapt(endpoint)
+        self._not_before = 0.0
+        self._failures = 0
+        self._duration_s = 0.0
+        self._lease_margin_s = lease_margin_s
+        self.adapt(endpoint, in_flight_max=in_flight_max)
 
-    def adapt(self, endpoint: Endpoint) -> None:
+    def adapt(self, endpoint: Endpoint, *, in_flight_max: int) -> None:
         """Takes over limits that may have changed."""
-        self.in_flight_max = endpoint.in_flight_max
-        self.interval_s = 1 / endpoint.rate_limit_per_s if endpoint.rate_limit_per_s else 0.0
+        self._in_flight_max = min(endpoint.in_flight_max, in_flight_max)
+        self._interval_s = 1 / endpoint.rate_limit_per_s if endpoint.rate_limit_per_s else 0.0
+        self.timeout_ms = endpoint.timeout_s * 1000
+
+    @property
+    def slots(self) -> int:
+        """How many attempts it may have in flight: one while the endpoint keeps failing."""
+        return 1 if self._failures >= STRAINED_AFTER_FAILURES else self._in_flight_max
+
+    @property
+    def held(self) -> int:
+        """How many deliveries it holds, those in flight included."""
+        return len(self.waiting) + self.reserved + self.in_flight
+
+    @property
+    def capacity(self) -> int:
+        """How many it may hold: no more than can be started before their leases run out."""
+        ahead = READ_AHEAD_MAX
+        if self._duration_s > 0:
+            ahead = min(ahead, max(1, int(self._lease_margin_s / self._duration_s / 2)))
+        unpaced = self.slots * (1 + ahead)
+        return min(unpaced, max(1, ceil(self._lease_margin_s / self._interval_s / 2))) if self._interval_s else unpaced
 
     @property
     def room(self) -> int:
-        """How many more deliveries it takes."""
-        return self.in_flight_max * QUEUE_PER_SLOT - len(self.waiting) - self.reserved
+        """How many more it takes."""
+        return self.capacity - self.held
 
     @property
     def hungry(self) -> bool:
         """True when the store has work for it and it is half empty."""
-        return self.stored_work and not self.claiming and self.room >= self.in_flight_max * QUEUE_PER_SLOT // 2
+        return self.stored_work and not self.claiming and self.room >= max(1, self.capacity // 2)
+
+    @property
+    def empty(self) -> bool:
+        """True when nothing is in it or on its way into it."""
+        return not (self.held or self.claiming)
 
     @property
     def idle(self) -> bool:
-        """True when it can be dropped."""
-        return not (self.waiting or self.reserved or self.in_flight or self.stored_work or self.claiming)
+        """True when nothing would be forgotten with it."""
+        return self.empty and not (self.stored_work or self._failures)
+
+    def drop_expired(self, now_ms: int) -> int:
+        """Lets go of deliveries whose lease would end during an attempt; how many. The store gives them out again."""
+        dropped = 0
+        while self.waiting and now_ms + self.timeout_ms > self.waiting[0].lease_until:
+            self.waiting.popleft()
+            dropped += 1
+        self.stored_work = self.stored_work or dropped > 0
+        return dropped
 
     def wait_s(self, now: float) -> float | None:
         """Seconds until the next attempt may start; None while there is nothing to start, or no slot."""
-        if not self.waiting or self.in_flight >= self.in_flight_max:
+        if not self.waiting or self.in_flight >= self.slots:
             return None
-        return max(0.0, self.not_before - now)
+        return max(0.0, self._not_before - now)
 
     def start(self, now: float) -> Item:
         """The next delivery to attempt; counts it as in flight and as paced."""
         self.in_flight += 1
-        self.not_before = max(self.not_before, now) + self.interval_s
+        self._not_before = max(self._not_before, now) + self._interval_s
         return self.waiting.popleft()
+
+    def ended(self, duration_s: float, *, failed: bool) -> None:
+        """Notes how an attempt went."""
+        self._failures = self._failures + 1 if failed else 0
+        self._duration_s += (duration_s - self._duration_s) * (DURATION_WEIGHT if self._duration_s else 1)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlmodel import SQLModel
 
@@ -22,6 +23,9 @@ from app.store.migrate import migrate
 from app.vault import Vault
 
 DATABASES = ("sqlite", "postgresql")
+
+# Unconfigured, structlog renders the values of all variables with a traceback, which takes it seconds.
+structlog.configure(processors=[structlog.processors.format_exc_info, structlog.processors.JSONRenderer()])
 START_MS = 1_772_525_700_000  # 2026-03-03T08:15:00Z
 
 

@@ -1,12 +1,12 @@
 """What a provider request leaves behind: its receipt, its events and the deliveries they are owed."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
-from app.store.engine import insert_new
+from app.store.engine import insert_new, storable
 from app.store.tables import (
     ACCEPTED,
     DUPLICATE,
@@ -26,13 +26,14 @@ _RECEIPT_AGAIN = (
     .where(_receipt.c.id == sa.bindparam("receipt_id"))
     .values(status=sa.bindparam("new_status"), reason=sa.bindparam("new_reason"), problems=sa.bindparam("new_problems"))
 )
-_SPENT_TOKENS = sa.select(_receipt.c.source_id, _receipt.c.once_digest).where(
+_SPENT_TOKENS = sa.select(_receipt.c.source_id, _receipt.c.once_digest, _receipt.c.body).where(
     _receipt.c.source_id.in_(sa.bindparam("sources", expanding=True)),
     _receipt.c.once_digest.in_(sa.bindparam("digests", expanding=True)),
 )
 _COUNT_KNOWN = sa.select(sa.func.count()).where(
     _event.c.source_id == sa.bindparam("source"), _event.c.dedup_key.in_(sa.bindparam("keys", expanding=True))
 )
+INDEXED_CHARACTERS_MAX = 500
 REUSED = "the single-use token was accepted before, with another event"
 
 
@@ -49,6 +50,8 @@ class NewEvent(msgspec.Struct):
     occurred_at: int
     dedup_key: bytes
     body: bytes
+    message_id: str | None = None
+    """The Message-ID, where it is another than `email_id`."""
     endpoint_id: int | None = None
     """The one endpoint it is for; None: all that asked for its type."""
     _document: Any = None
@@ -101,6 +104,11 @@ class Arrival(msgspec.Struct):
     deliveries: list[NewDelivery] = []
     """What its events are owed, should they be new."""
 
+    @property
+    def size(self) -> int:
+        """Bytes that it holds in memory, roughly."""
+        return (len(self.receipt.body) if self.receipt else 0) + sum(len(event.body) for event in self.events)
+
     # Filled in when it is stored.
     status: str = ""
     reason: str | None = None
@@ -143,34 +151,46 @@ def _verdict(arrival: Arrival, *, reused: bool) -> tuple[str, str | None]:
         return ACCEPTED, None
     if arrival.rejected or reused:
         return REJECTED, REUSED if reused else receipt.reason
-    if receipt.problems:
-        return QUARANTINED, receipt.reason
     known = bool(arrival.events) and not arrival.stored
-    return DUPLICATE if known and not receipt.again else ACCEPTED, receipt.reason
+    repeated = receipt.once_digest is not None and not arrival.spends_token and not arrival.stored
+    if repeated or (known and not receipt.again and not receipt.problems):
+        return DUPLICATE, receipt.reason
+    return QUARANTINED if receipt.problems else ACCEPTED, receipt.reason
 
 
 def _with_used_tokens(connection: sa.Connection, arrivals: Sequence[Arrival]) -> set[int]:
-    """Those (by identity) whose token was accepted before, with other events: it may come again only with its own.
+    """Those (by identity) whose token was accepted before, with something else.
 
-    A provider that repeats a request repeats the token, and such a request is a duplicate; a token under a new event is
-    a forgery, because these signatures do not cover the body.
+    These signatures cover the token and not the body. So a token may come again only with the very body it came with,
+    or with events that are all known: the provider repeats itself. Anything else under it is a forgery.
     """
     tokens = {id(arrival): token for arrival in arrivals if (token := _token(arrival)) is not None}
     used = _used_tokens(connection, set(tokens.values()))
     refused = set[int]()
-    first_with: dict[Token, Arrival] = {}
     for arrival in arrivals:
         token = tokens.get(id(arrival))
-        if token is None:
+        if token is None or arrival.receipt is None:
             continue
-        first = first_with.setdefault(token, arrival)
-        arrival.spends_token = first is arrival and token not in used
-        if arrival.spends_token:
-            continue
-        beside = {event.dedup_key for event in first.events} if first.spends_token else set[bytes]()
-        if not _all_are_known(connection, token[0], arrival.events, beside):
+        arrival.spends_token = token not in used
+        first_body = used.setdefault(token, arrival.receipt.body)
+        if arrival.receipt.body != first_body and not _brings_nothing_new(connection, arrival, arrivals):
             refused.add(id(arrival))
     return refused
+
+
+def _brings_nothing_new(connection: sa.Connection, arrival: Arrival, beside: Sequence[Arrival]) -> bool:
+    """Whether it consists of events that are stored, or about to be by the arrivals before it."""
+    receipt = arrival.receipt
+    if receipt is None or receipt.problems or not arrival.events:
+        return False
+    earlier = beside[: next(place for place, other in enumerate(beside) if other is arrival)]
+    of_source = [other for other in earlier if other.receipt and other.receipt.source_id == receipt.source_id]
+    coming = {event.dedup_key for other in of_source if other.spends_token for event in other.events}
+    keys = {event.dedup_key for event in arrival.events} - coming
+    if not keys:
+        return True
+    known = connection.execute(_COUNT_KNOWN, {"source": receipt.source_id, "keys": [*keys]})
+    return known.scalar_one() == len(keys)
 
 
 Token = tuple[int, bytes]
@@ -184,20 +204,13 @@ def _token(arrival: Arrival) -> Token | None:
     return receipt.source_id, receipt.once_digest
 
 
-def _used_tokens(connection: sa.Connection, tokens: set[Token]) -> set[Token]:
-    """Those of the tokens that a stored receipt spent."""
+def _used_tokens(connection: sa.Connection, tokens: set[Token]) -> dict[Token, bytes]:
+    """Those of the tokens that a stored receipt spent, with its body."""
     if not tokens:
-        return set()
+        return {}
     digests = [digest for _, digest in tokens]
     spent = connection.execute(_SPENT_TOKENS, {"sources": [*{token[0] for token in tokens}], "digests": digests})
-    return {(source_id, digest) for source_id, digest in spent}
-
-
-def _all_are_known(connection: sa.Connection, source_id: int, events: Iterable[NewEvent], known: set[bytes]) -> bool:
-    keys = {event.dedup_key for event in events} - known
-    if not keys:
-        return True
-    return (connection.execute(_COUNT_KNOWN, {"source": source_id, "keys": [*keys]})).scalar_one() == len(keys)
+    return {(source_id, digest): body for source_id, digest, body in spent}
 
 
 def _store_receipts(connection: sa.Connection, arrivals: Sequence[Arrival]) -> None:
@@ -211,7 +224,7 @@ def _receipt_change(receipt: NewReceipt, arrival: Arrival) -> dict[str, Any]:
     return {
         "receipt_id": receipt.id,
         "new_status": arrival.status,
-        "new_reason": arrival.reason,
+        "new_reason": storable(arrival.reason),
         "new_problems": receipt.problems,
     }
 
@@ -221,6 +234,11 @@ def _insert(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str,
         connection.execute(sa.insert(table), rows)
 
 
+def _findable(text: str | None) -> str | None:
+    """As much of it as an index takes; the whole is in the body."""
+    return storable(text[:INDEXED_CHARACTERS_MAX]) if text else text
+
+
 def _event_row(event: NewEvent) -> dict[str, Any]:
     return {
         "id": event.id,
@@ -228,8 +246,9 @@ def _event_row(event: NewEvent) -> dict[str, Any]:
         "source_id": event.source_id,
         "receipt_id": event.receipt_id,
         "type": event.type,
-        "recipient": event.recipient,
-        "email_id": event.email_id,
+        "recipient": _findable(event.recipient),
+        "email_id": _findable(event.email_id),
+        "message_id": _findable(event.message_id),
         "occurred_at": event.occurred_at,
         "dedup_key": event.dedup_key,
         "body": event.body,
@@ -241,10 +260,10 @@ def _receipt_row(receipt: NewReceipt, arrival: Arrival) -> dict[str, Any]:
         "id": receipt.id,
         "source_id": receipt.source_id,
         "status": arrival.status,
-        "reason": arrival.reason,
+        "reason": storable(arrival.reason),
         "problems": receipt.problems,
         "method": receipt.method,
-        "url": receipt.url,
+        "url": storable(receipt.url),
         "headers": receipt.headers,
         "body": receipt.body,
         "once_digest": receipt.once_digest if arrival.spends_token else None,
@@ -262,5 +281,5 @@ def _delivery_row(delivery: NewDelivery) -> dict[str, Any]:
         "due_at": delivery.due_at,
         "lease_node": delivery.lease_node,
         "lease_until": delivery.lease_until,
-        "error": delivery.error,
+        "error": storable(delivery.error),
     }

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, StaticPool
 
 T = TypeVar("T")
+Query = TypeVar("Query", bound=sa.Select[*tuple[Any, ...]])
 
 READERS_MAX = 8
 SQLITE_BUSY_TIMEOUT_S = 5
@@ -29,10 +30,14 @@ def open_engine(database_url: str) -> AsyncEngine:
     """The engine for `database_url`; creates the folder of an SQLite file. Raises DatabaseUrlInvalid."""
     url = _parse(database_url)
     if url.get_backend_name() == "postgresql":
-        return create_async_engine(url, pool_size=READERS_MAX, max_overflow=0, pool_pre_ping=True)
+        return create_async_engine(url, pool_size=READERS_MAX, max_overflow=0, pool_pre_ping=True, hide_parameters=True)
     Path(url.database or "").parent.mkdir(parents=True, exist_ok=True)
     engine = create_async_engine(
-        url, pool_size=READERS_MAX, max_overflow=0, connect_args={"timeout": SQLITE_BUSY_TIMEOUT_S}
+        url,
+        pool_size=READERS_MAX,
+        max_overflow=0,
+        connect_args={"timeout": SQLITE_BUSY_TIMEOUT_S},
+        hide_parameters=True,
     )
     event.listen(engine.sync_engine, "connect", _durable)
     event.listen(engine.sync_engine, "begin", _begin)
@@ -87,9 +92,19 @@ def insert_new(dialect: sa.Dialect, table: sa.Table, unique: Sequence[str], wher
     return insert.on_conflict_do_nothing(index_elements=list(unique), index_where=where)
 
 
-def skip_locked(dialect: sa.Dialect, query: sa.Select[Any]) -> sa.Select[Any]:
+def skip_locked(dialect: sa.Dialect, query: Query) -> Query:
     """Rows that another node is changing are passed over; SQLite has one writer and needs no such word."""
     return query if dialect.name == "sqlite" else query.with_for_update(skip_locked=True)
+
+
+def share_lock(dialect: sa.Dialect, query: Query) -> Query:
+    """Rows that nobody may change until the transaction ends; on SQLite nobody can."""
+    return query if dialect.name == "sqlite" else query.with_for_update(read=True)
+
+
+def storable(text: str | None) -> str | None:
+    """The text without NUL, which PostgreSQL does not take."""
+    return text.replace("\x00", "\ufffd") if text and "\x00" in text else text
 
 
 class Writer(Protocol):
@@ -105,20 +120,22 @@ class Writer(Protocol):
 
 
 async def open_writer(engine: AsyncEngine) -> Writer:
-    """The writer of the hot path, with a connection of its own on SQLite."""
+    """The writer of the hot path, with a connection of its own, so that no reader ever keeps it waiting."""
     return await _SqliteWriter.open(Path(engine.url.database or "")) if is_sqlite(engine) else _PostgresWriter(engine)
 
 
 class _PostgresWriter:
     def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
+        self._engine = create_async_engine(
+            engine.url, pool_size=1, max_overflow=0, pool_pre_ping=True, hide_parameters=True
+        )
 
     async def run(self, work: Callable[[sa.Connection], T]) -> T:
         async with self._engine.begin() as connection:
             return await connection.run_sync(work)
 
     async def close(self) -> None:
-        """The engine's own connections stay."""
+        await self._engine.dispose()
 
 
 class _SqliteWriter:
@@ -128,7 +145,7 @@ class _SqliteWriter:
 
     def __init__(self, connection: "_Connection") -> None:
         self._connection = connection
-        self._engine = sa.create_engine("sqlite://", creator=connection.raw, poolclass=StaticPool)
+        self._engine = sa.create_engine("sqlite://", creator=connection.raw, poolclass=StaticPool, hide_parameters=True)
         event.listen(self._engine, "connect", _durable)
         event.listen(self._engine, "begin", _begin_writing)
 

@@ -7,7 +7,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.store.engine import skip_locked
+from app.store.engine import skip_locked, storable
 from app.store.tables import (
     HELD,
     PENDING,
@@ -23,6 +23,9 @@ from app.store.tables import (
 
 _delivery, _event, _attempt = table_of(DeliveryRow), table_of(EventRow), table_of(AttemptRow)
 _endpoint, _environment = table_of(EndpointRow), table_of(EnvironmentRow)
+
+for _start, _end in ((PENDING, SENDING), (PENDING, HELD), (SENDING, PENDING)):
+    check_change(_start, [_end])  # what the statements below do to whole ranges of rows
 
 HOLD_ROWS_MAX = 1_000
 LAPSED_ROWS_MAX = 1_000
@@ -172,19 +175,18 @@ def record_outcomes(connection: sa.Connection, outcomes: Sequence[Outcome]) -> N
 
 
 def _disable(connection: sa.Connection, endpoint_id: int, reason: str) -> None:
-    disabled = connection.execute(
+    """The environment first, as everybody does who changes an endpoint: two who lock in turn never wait in a circle."""
+    active = sa.select(_endpoint.c.environment_id).where(_endpoint.c.id == endpoint_id, _endpoint.c.active)
+    connection.execute(
+        sa.update(_environment)
+        .where(_environment.c.id == active.scalar_subquery())
+        .values(config_version=_environment.c.config_version + 1)
+    )
+    connection.execute(
         sa.update(_endpoint)
         .where(_endpoint.c.id == endpoint_id, _endpoint.c.active)
-        .values(active=False, disabled_reason=reason)
-        .returning(_endpoint.c.environment_id)
+        .values(active=False, disabled_reason=storable(reason))
     )
-    environment_id = disabled.scalar_one_or_none()
-    if environment_id is not None:
-        connection.execute(
-            sa.update(_environment)
-            .where(_environment.c.id == environment_id)
-            .values(config_version=_environment.c.config_version + 1)
-        )
 
 
 def hold_pending(connection: sa.Connection, endpoint_id: int) -> int:
@@ -224,7 +226,8 @@ def _return(connection: sa.Connection, which: sa.ColumnElement[bool]) -> int:
 
 
 def _attempt_row(outcome: Outcome) -> dict[str, Any]:
-    return {"delivery_id": outcome.delivery_id, **msgspec.structs.asdict(outcome.attempt)} if outcome.attempt else {}
+    attempt = msgspec.structs.asdict(outcome.attempt) if outcome.attempt else {}
+    return {**attempt, "delivery_id": outcome.delivery_id, "error": storable(attempt.get("error"))}
 
 
 def _settlement(outcome: Outcome) -> dict[str, Any]:
@@ -237,5 +240,5 @@ def _settlement(outcome: Outcome) -> dict[str, Any]:
         "new_due_at": outcome.due_at,
         "new_finished_at": outcome.finished_at,
         "new_status_code": attempt.status_code if attempt else None,
-        "new_error": outcome.error,
+        "new_error": storable(outcome.error),
     }

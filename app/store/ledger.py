@@ -11,6 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, Protocol
 
 import sqlalchemy as sa
@@ -19,6 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.store.arrivals import Arrival, NewDelivery, NewEvent, store_arrivals
 from app.store.engine import Writer
+from app.store.errors import driver_message, is_unavailable
 from app.store.leases import Outcome, record_outcomes
 from app.store.roster import Versions, read_versions
 
@@ -77,6 +79,7 @@ class Ledger:
         *,
         items_max: int,
         waiting_max: int,
+        waiting_bytes_max: int,
         timeout_s: float,
         on_commit: Callable[[int, float], None],
     ) -> None:
@@ -84,6 +87,8 @@ class Ledger:
         self._router = router
         self._items_max = items_max
         self._waiting_max = waiting_max
+        self._waiting_bytes_max = waiting_bytes_max
+        self._waiting_bytes = 0
         self._timeout_s = timeout_s
         self._on_commit = on_commit
         self._queue: deque[Write] = deque()
@@ -98,13 +103,16 @@ class Ledger:
         """Writes what is queued, if the store lets it, and ends."""
         if self._writing is None:
             return
-        with suppress(TimeoutError):
+        try:
             async with asyncio.timeout(self._timeout_s):
                 while self._queue:
                     await self.run(_nothing)
-        self._writing.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._writing
+        except (TimeoutError, StoreUnavailable):
+            log.error("ledger.closed_with_writes_queued", writes=len(self._queue))  # noqa: TRY400 - expected
+        finally:
+            self._writing.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._writing
 
     @property
     def waiting(self) -> int:
@@ -113,9 +121,13 @@ class Ledger:
 
     async def take_in(self, arrival: Arrival) -> None:
         """Returns once the arrival is durable, its `status` filled in. Raises StoreUnavailable."""
-        if len(self._queue) >= self._waiting_max:
-            raise StoreUnavailable("more requests wait for a commit than MAILWEIR_INBOUND_WAITING_MAX allows")
-        await self._wait_for(arrival)
+        if len(self._queue) >= self._waiting_max or self._waiting_bytes >= self._waiting_bytes_max:
+            raise StoreUnavailable("more requests wait for a commit than MAILWEIR_INBOUND_WAITING_* allow")
+        self._waiting_bytes += arrival.size
+        try:
+            await self._wait_for(arrival)
+        finally:
+            self._waiting_bytes -= arrival.size
 
     async def run(self, task: Task) -> Any:
         """What the task returned, once it is durable. Raises StoreUnavailable."""
@@ -159,17 +171,21 @@ class Ledger:
         try:
             await self._commit(group)
         except Exception as error:  # noqa: BLE001 - whatever went wrong, the one writer goes on
-            if len(group) > 1 and not _is_store_wide(error):
+            if is_unavailable(error):
+                await self._wait_for_the_store(group, error)
+            elif len(group) > 1:
                 for write in group:
                     await self._write_group([write])
             else:
-                await self._give_up(group, error)
+                self._refuse(*group[0], error)
 
     async def _commit(self, group: Sequence[Write]) -> None:
         """Writes the group in one transaction, then tells everybody."""
         loop = asyncio.get_running_loop()
         began = loop.time()
         arrivals = [work for work, _ in group if isinstance(work, Arrival)]
+        for arrival in arrivals:
+            arrival.deliveries = []
         results = await self._written(group, arrivals)
         self._on_commit(len(group), loop.time() - began)
         self._tell_router(arrivals)
@@ -180,11 +196,11 @@ class Ledger:
     async def _written(self, group: Sequence[Write], arrivals: Sequence[Arrival]) -> list[Any]:
         """The results of the group's tasks; begins again whenever the registrations have changed meanwhile."""
         while True:
-            for arrival in arrivals:
-                arrival.deliveries = [delivery for event in arrival.events for delivery in self._router.owed(event)]
-            versions = self._router.versions if arrivals else None
             try:
-                return await self._writer.run(lambda connection: _apply(connection, group, arrivals, versions))  # noqa: B023 - it has run before the next turn
+                for arrival in arrivals:
+                    arrival.deliveries = [delivery for event in arrival.events for delivery in self._router.owed(event)]
+                versions = self._router.versions if arrivals else None
+                return await self._writer.run(partial(_apply, group=group, arrivals=arrivals, versions=versions))
             except BaseException as error:
                 self._router.dropped([delivery for arrival in arrivals for delivery in arrival.deliveries])
                 if not isinstance(error, RegistrationsChanged):
@@ -197,20 +213,25 @@ class Ledger:
         self._router.committed([delivery for delivery in deliveries if delivery.event.id in stored])
         self._router.dropped([delivery for delivery in deliveries if delivery.event.id not in stored])
 
-    async def _give_up(self, group: Sequence[Write], error: Exception) -> None:
-        """Tells those who wait; keeps the outcomes for the next try."""
-        log.error(
-            "ledger.commit_failed",
-            error=str(getattr(error, "orig", error)),
-            writes=len(group),
-            exc_info=None if isinstance(error, STORE_ERRORS) else error,
-        )
+    async def _wait_for_the_store(self, group: Sequence[Write], error: Exception) -> None:
+        """Tells those who wait; keeps the outcomes for the next try, a moment later."""
+        log.error("ledger.store_unavailable", error=driver_message(error), writes=len(group))
         for work, future in reversed(group):
-            if isinstance(work, Outcome) and _is_store_wide(error):
+            if isinstance(work, Outcome):
                 self._queue.appendleft((work, None))
-            elif future is not None and not future.done():
-                future.set_exception(StoreUnavailable("the store cannot commit now"))
+            else:
+                _fail(future, StoreUnavailable("the store cannot commit now"))
         await asyncio.sleep(STORE_RETRY_WAIT_S)
+
+    def _refuse(self, work: Arrival | Outcome | Task, future: asyncio.Future[Any] | None, error: Exception) -> None:
+        """One write that the store does not take, whatever its neighbours are: that is a fault of ours."""
+        log.error("ledger.write_refused", kind=type(work).__name__, error=driver_message(error), exc_info=error)
+        _fail(future, StoreUnavailable("the store did not take it"))
+
+
+def _fail(future: asyncio.Future[Any] | None, error: StoreUnavailable) -> None:
+    if future is not None and not future.done():
+        future.set_exception(error)
 
 
 def _apply(
@@ -218,17 +239,12 @@ def _apply(
 ) -> list[Any]:
     """The transaction: arrivals met by the registrations of `versions`, outcomes, then tasks in their order."""
     if arrivals:
-        if read_versions(connection) != versions:
+        if read_versions(connection, hold=True) != versions:
             raise RegistrationsChanged
         store_arrivals(connection, arrivals)
     if outcomes := [work for work, _ in group if isinstance(work, Outcome)]:
         record_outcomes(connection, outcomes)
     return [None if isinstance(work, Arrival | Outcome) else work(connection) for work, _ in group]
-
-
-def _is_store_wide(error: Exception) -> bool:
-    """Locked, full, read-only or gone: every row would fail alike."""
-    return type(error).__name__ in ("OperationalError", "InterfaceError") or isinstance(error, OSError)
 
 
 def _nothing(_connection: sa.Connection) -> None:

@@ -34,5 +34,5 @@ def sole_user(database: Path) -> Generator[None]:
 async def join(engine: AsyncEngine, clock: Clock) -> int:
     """A number that no other process on this database has."""
     async with engine.begin() as connection:
-        added = await connection.execute(sa.insert(_node).values(seen_at=clock.now()).returning(_node.c.id))
+        added = await connection.execute(sa.insert(_node).values(started_at=clock.now()).returning(_node.c.id))
         return added.scalar_one()

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from app.store.engine import share_lock
 from app.store.tables import EndpointRow, EnvironmentRow, OrganizationRow, SourceRow, table_of
 
 _environment, _organization = table_of(EnvironmentRow), table_of(OrganizationRow)
@@ -30,9 +31,10 @@ class Roster(NamedTuple):
     endpoints: Sequence[Any]
 
 
-def read_versions(connection: sa.Connection) -> Versions:
-    """The versions now; cheap enough for every commit."""
-    return tuple((row[0], row[1]) for row in connection.execute(_VERSIONS))
+def read_versions(connection: sa.Connection, *, hold: bool = False) -> Versions:
+    """The versions now; cheap enough for every commit. With `hold` they stay so until the transaction ends."""
+    query = share_lock(connection.dialect, _VERSIONS) if hold else _VERSIONS
+    return tuple((row[0], row[1]) for row in connection.execute(query))
 
 
 def read_roster(connection: sa.Connection) -> Roster:

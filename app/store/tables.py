@@ -231,6 +231,12 @@ class EventRow(_Row, table=True):
         sa.Index("ix_event_type", "type", "id"),
         sa.Index("ix_event_recipient", "recipient", "id"),
         sa.Index("ix_event_email", "email_id", "id"),
+        sa.Index(
+            "ix_event_message",
+            "message_id",
+            sqlite_where=sa.text("message_id IS NOT NULL"),
+            postgresql_where=sa.text("message_id IS NOT NULL"),
+        ),
     )
 
     id: int = _key()
@@ -241,6 +247,8 @@ class EventRow(_Row, table=True):
     type: str
     recipient: str | None = None
     email_id: str | None = None
+    message_id: str | None = None
+    """The Message-ID without <>, where it is another than `email_id`."""
     occurred_at: datetime = _time()
     dedup_key: bytes
     body: bytes
@@ -312,10 +320,10 @@ class AttemptRow(_Row, table=True):
 
 
 class NodeRow(_Row, table=True):
-    """One running process that claims deliveries; silent ones lose their leases."""
+    """One start of the gateway; its number is part of the ids that it makes and the mark on what it claims."""
 
     id: int | None = _numbered()
-    seen_at: datetime = _time()
+    started_at: datetime = _time()
 
 
 class IdempotentReplyRow(_Row, table=True):

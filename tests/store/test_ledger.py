@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from app.store import ledger as ledger_module
 from app.store.accounts import first_start
 from app.store.arrivals import Arrival, NewDelivery, NewEvent, NewReceipt
-from app.store.engine import is_sqlite, open_writer
+from app.store.engine import Writer, is_sqlite, open_writer
 from app.store.ids import IdSource
 from app.store.leases import Claim, Outcome, claim_due, find_work, record_outcomes, return_lapsed
 from app.store.ledger import Ledger, StoreUnavailable
@@ -65,11 +65,29 @@ def router(ids: IdSource, clock: FrozenClock) -> OneEndpoint:
     return OneEndpoint(ids, clock)
 
 
+def new_ledger(writer: Writer, router: OneEndpoint, *, waiting_max: int = 50, timeout_s: float = 5) -> Ledger:
+    return Ledger(
+        writer,
+        router,
+        items_max=100,
+        waiting_max=waiting_max,
+        waiting_bytes_max=10_000,
+        timeout_s=timeout_s,
+        on_commit=lambda _writes, _seconds: None,
+    )
+
+
 @pytest.fixture
 async def ledger(engine: AsyncEngine, router: OneEndpoint) -> AsyncIterator[Ledger]:
     writer = await open_writer(engine)
     ledger = Ledger(
-        writer, router, items_max=100, waiting_max=50, timeout_s=5, on_commit=lambda _writes, _seconds: None
+        writer,
+        router,
+        items_max=100,
+        waiting_max=50,
+        waiting_bytes_max=10_000,
+        timeout_s=5,
+        on_commit=lambda _writes, _seconds: None,
     )
     ledger.start()
     yield ledger
@@ -115,13 +133,23 @@ async def test_one_bad_row_harms_no_other(engine: AsyncEngine, ids: IdSource, le
 
 async def test_more_than_may_wait_is_refused_at_once(engine: AsyncEngine, ids: IdSource, router: OneEndpoint) -> None:
     writer = await open_writer(engine)
-    ledger = Ledger(
-        writer, router, items_max=9, waiting_max=2, timeout_s=0.05, on_commit=lambda _writes, _seconds: None
-    )
+    ledger = new_ledger(writer, router, waiting_max=2, timeout_s=0.3)
     waiting = [asyncio.create_task(ledger.take_in(arrival(ids, f"k{number}"))) for number in range(3)]
     results = await asyncio.gather(*waiting, return_exceptions=True)
     assert all(isinstance(result, StoreUnavailable) for result in results)
-    assert "MAILWEIR_INBOUND_WAITING_MAX" in str(results[2])
+    assert "MAILWEIR_INBOUND_WAITING_" in str(results[2])
+    await writer.close()
+
+
+async def test_more_bytes_than_may_wait_are_refused_at_once(
+    engine: AsyncEngine, ids: IdSource, router: OneEndpoint
+) -> None:
+    writer = await open_writer(engine)
+    ledger = new_ledger(writer, router, timeout_s=0.05)
+    large = arrival(ids, "large")
+    large.events[0].body = b"x" * 10_000
+    results = await asyncio.gather(ledger.take_in(large), ledger.take_in(arrival(ids, "small")), return_exceptions=True)
+    assert "MAILWEIR_INBOUND_WAITING_" in str(results[1])
     await writer.close()
 
 
@@ -230,9 +258,7 @@ async def test_a_change_that_the_state_table_forbids_is_refused(engine: AsyncEng
 
 async def test_whoever_stopped_waiting_is_not_written(engine: AsyncEngine, ids: IdSource, router: OneEndpoint) -> None:
     writer = await open_writer(engine)
-    ledger = Ledger(
-        writer, router, items_max=9, waiting_max=9, timeout_s=0.05, on_commit=lambda _writes, _seconds: None
-    )
+    ledger = new_ledger(writer, router, waiting_max=9, timeout_s=0.3)
     with pytest.raises(StoreUnavailable, match="MAILWEIR_COMMIT_TIMEOUT_S"):
         await ledger.take_in(arrival(ids, "late"))
     ledger.start()

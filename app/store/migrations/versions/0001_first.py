@@ -225,7 +225,7 @@ def _bookkeeping() -> None:
     op.create_table(
         "node",
         sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
-        sa.Column("seen_at", sa.BigInteger(), nullable=False),
+        sa.Column("started_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_table(
