@@ -30,6 +30,7 @@ Table = Mapping[str, Any]
 
 EXPRESSIONS_CACHED_MAX = 4_096
 _PATH = re.compile(r'(?:[A-Za-z_]\w*|"[\w-]+")(?:\.(?:[A-Za-z_]\w*|"[\w-]+"))*', re.ASCII)
+_NAME_ALONE = re.compile(r'[A-Za-z_]\w*|"[\w-]+"', re.ASCII)
 _NAME = re.compile(r'"([\w-]+)"')
 _FORMS = {
     "const": ("const",),
@@ -99,6 +100,22 @@ def _first_of(readers: list[Read]) -> Read:
         return None
 
     return read
+
+
+def read_parts(places: list[Place]) -> Callable[[Any, Scope], list[Any]]:
+    """Several values at once; keys of the item itself without a call for each."""
+    if all(_NAME_ALONE.fullmatch(place.text()) for place in places):
+        keys = [place.text().strip('"') for place in places]
+
+        def read_keys(item: Any, _: Scope) -> list[Any]:
+            if type(item) is not dict:
+                return [None] * len(keys)
+            get = cast("dict[str, Any]", item).get
+            return [get(key) for key in keys]
+
+        return read_keys
+    readers = [read_expression(place) for place in places]
+    return lambda item, scope: [reader(item, scope) for reader in readers]
 
 
 def _looked_up(parts: dict[str, Place], tables: Mapping[str, Table], place: Place) -> Read:

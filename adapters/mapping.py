@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from adapters.adapter import Adapter
 from adapters.decoders import DECODERS
-from adapters.fields import Read, Table, read_expression, read_tables, read_value
+from adapters.fields import Read, Table, read_expression, read_parts, read_tables, read_value
 from adapters.handshake import Handshake
 from adapters.mapping_file import Place, parse
 from adapters.naming import named_keys
@@ -142,7 +142,7 @@ def _reader(
         ignore=_ignore(parts.get("ignore")),
         native_type=read_expression(parts["native_type"]),
         recipients=read_expression(parts["recipients"]) if "recipients" in parts else None,
-        dedup=_expressions(parts.get("dedup")),
+        dedup=read_parts(parts["dedup"].items() if "dedup" in parts else []),
         types={native: rules for native, rules in types.items() if not native.endswith("*")},
         families={native[:-1]: rules for native, rules in types.items() if native.endswith("*")},
         unknown=_unknown(parts.get("unknown"), fields, tables),

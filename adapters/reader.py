@@ -1,6 +1,6 @@
 """From a decoded body to events: finds the items, chooses each one's rule, keeps apart what cannot be read."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, NamedTuple, cast
 
@@ -86,7 +86,7 @@ class Reader(NamedTuple):
     ignore: tuple[Ignore, ...]
     native_type: Read
     recipients: Read | None
-    dedup: tuple[Read, ...]
+    dedup: Callable[[Any, Scope], list[Any]]
     """What tells one event from another; where nothing of it is given, the whole item counts."""
     types: Mapping[str, Sequence[Rule]]
     families: Mapping[str, Sequence[Rule]]
@@ -169,7 +169,7 @@ class Reader(NamedTuple):
         return MappedEvent(rule.type, timestamp_ms, data, self._dedup_key(item, scope), index)
 
     def _dedup_key(self, item: Any, scope: Scope) -> bytes:
-        parts = [part(item, scope) for part in self.dedup]
+        parts = self.dedup(item, scope)
         if not any(parts):
             parts = [item]
         if self.recipients is not None:
