@@ -32,7 +32,7 @@ EXPRESSIONS_CACHED_MAX = 4_096
 _PATH = re.compile(r'(?:[A-Za-z_]\w*|"[\w-]+")(?:\.(?:[A-Za-z_]\w*|"[\w-]+"))*', re.ASCII)
 _NAME_ALONE = re.compile(r'[A-Za-z_]\w*|"[\w-]+"', re.ASCII)
 _NAME = re.compile(r'"([\w-]+)"')
-_FORMS = {
+FORMS = {
     "const": ("const",),
     "table": ("table", "of"),
     "rest": ("rest", "of"),
@@ -47,10 +47,10 @@ def read_value(place: Place, tables: Mapping[str, Table]) -> Read:
         return _first_of([read_value(item, tables) for item in place.items()])
     if not place.is_section:
         return read_expression(place)
-    form = next((form for form in _FORMS if form in place.entries()), None)
+    form = next((form for form in FORMS if form in place.entries()), None)
     if form is None:
-        raise place.invalid(f"an expression is needed here, or a section with one of {', '.join(_FORMS)}")
-    parts = place.section(_FORMS[form])
+        raise place.invalid(f"an expression is needed here, or a section with one of {', '.join(FORMS)}")
+    parts = place.section(FORMS[form])
     if form == "const":
         constant = parts["const"].value()
         return lambda _item, _scope: constant
@@ -102,10 +102,16 @@ def _first_of(readers: list[Read]) -> Read:
     return read
 
 
+def plain_key(place: Place) -> str | None:
+    """The key of the item that stands alone at `place`, None where more is written there."""
+    text = "" if place.is_section or place.is_list else place.text()
+    return text.strip('"') if _NAME_ALONE.fullmatch(text) else None
+
+
 def read_parts(places: list[Place]) -> Callable[[Any, Scope], list[Any]]:
     """Several values at once; keys of the item itself without a call for each."""
-    if all(_NAME_ALONE.fullmatch(place.text()) for place in places):
-        keys = [place.text().strip('"') for place in places]
+    keys = [key for place in places if (key := plain_key(place)) is not None]
+    if len(keys) == len(places):
 
         def read_keys(item: Any, _: Scope) -> list[Any]:
             if type(item) is not dict:

@@ -9,7 +9,8 @@ from adapters.completions import COMPLETIONS
 from adapters.errors import MapFailed
 from adapters.events import BLOCKS, MESSAGE_TYPES, EventData, Provider
 from adapters.expressions import Scope
-from adapters.fields import Read, Table, read_expression, read_value
+from adapters.fields import Read, Table, plain_key, read_expression, read_value
+from adapters.functions.scope import Json
 from adapters.mapping_file import Place
 from adapters.shapes import BLOCK_SHAPES, EVENT_SHAPES, Shape, as_text
 from adapters.times import UNITS, ReadTime, as_instant, time_reader, zone_named
@@ -17,6 +18,8 @@ from adapters.times import UNITS, ReadTime, as_instant, time_reader, zone_named
 IGNORED = "ignored"
 """In place of an event type: authentic, but not about a message."""
 
+RULE_KEYS = ("when", "type", "fields")
+TIME_KEYS = ("time", "unit", "zone", "format", "or_received")
 FIELDS = (*EVENT_SHAPES, "timestamp", *BLOCKS)
 
 _IDENTITIES = {"recipient", "email_id", "message_id"}
@@ -75,7 +78,7 @@ def read_rules(place: Place, base: Mapping[str, Place], tables: Mapping[str, Tab
 
 
 def _read_rule(place: Place, base: Mapping[str, Place], tables: Mapping[str, Table]) -> Rule:
-    parts = place.section(("when", "type", "fields")) if place.is_section else {"type": place}
+    parts = place.section(RULE_KEYS) if place.is_section else {"type": place}
     if "type" not in parts:
         raise place.invalid("a rule needs `type`")
     type_ = parts["type"].one_of((*MESSAGE_TYPES, IGNORED))
@@ -107,7 +110,8 @@ def _shaped(place: Place | None, shape: Shape, tables: Mapping[str, Table]) -> R
     if place.is_section and "const" in place.entries():
         return _constant(place, shape)
     if shape is as_text:
-        return _text(read)
+        key = plain_key(place)
+        return _text(read) if key is None else _text_of_key(key)
     return lambda item, scope: shape(read(item, scope))
 
 
@@ -117,6 +121,16 @@ def _constant(place: Place, shape: Shape) -> Read:
     except MapFailed as mistake:
         raise place.invalid(str(mistake)) from None
     return lambda _item, _scope: constant
+
+
+def _text_of_key(key: str) -> Read:
+    """The commonest field: a text under a key of the item, with no call but this one where it is usable as it is."""
+
+    def text(item: Json, _: Scope) -> str | None:
+        value: Any = item.get(key) if type(item) is dict else None
+        return value if type(value) is str and value and "\0" not in value else as_text(value)
+
+    return text
 
 
 def _text(read: Read) -> Read:
@@ -189,7 +203,7 @@ def _or_received(place: Place) -> bool:
 def _read_time(place: Place) -> tuple[Read, ReadTime] | None:
     if not place.is_section:
         return read_expression(place), time_reader()
-    parts = place.section(("time", "unit", "zone", "format", "or_received"))
+    parts = place.section(TIME_KEYS)
     if "time" not in parts:
         if "or_received" in parts:
             return None
