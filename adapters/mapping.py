@@ -1,6 +1,6 @@
 """From a mapping file to an `Adapter`: reads every key, refuses what is wrong, compiles the rest once.
 
-`docs/adding-a-provider.md` explains the language to those who write mappings. In short: the file says how the body is
+`docs/mappings.md` explains the language to those who write mappings. In short: the file says how the body is
 decoded and verified, how the events of one request are found (`each`), what names their type (`native_type`), what the
 native types mean (`types`) and where each unified field stands (`fields`). Where a provider has several payload
 formats, `variants` gives each its own `when`; what a variant does not say it takes from the top of the file.
@@ -21,8 +21,8 @@ from adapters.samples import MEDIA_TYPES, Samples, native_name
 from adapters.signatures.sns import TOPICS_OPTION
 from adapters.verification import Verification, read_verification
 
-_READER_KEYS = ("each", "ignore", "native_type", "recipients", "dedup", "fields", "types", "unknown", "unused")
-_FILE_KEYS = (
+READER_KEYS = ("each", "ignore", "native_type", "recipients", "dedup", "fields", "types", "unknown", "unused")
+FILE_KEYS = (
     "provider",
     "title",
     "documentation",
@@ -38,16 +38,18 @@ _FILE_KEYS = (
     "tables",
     "variants",
     "samples",
-    *_READER_KEYS,
+    *READER_KEYS,
 )
-_METHODS = ("POST", "GET", "HEAD", "OPTIONS")
-_SAMPLE_KEYS = ("events", "envelope", "batches", "body", "headers")
+METHODS = ("POST", "GET", "HEAD", "OPTIONS")
+HANDSHAKE_KEYS = ("method", "when", "status", "headers", "body", "confirm")
+IGNORE_KEYS = ("when", "because")
+SAMPLE_KEYS = ("events", "envelope", "batches", "body", "headers")
 
 
 def load_mapping(text: str, file: str) -> Adapter:
     """The adapter that the mapping `text` declares. `file` names it in errors; raises `MappingInvalid`."""
     root = parse(text, file)
-    parts = root.section(_FILE_KEYS)
+    parts = root.section(FILE_KEYS)
     for key in ("provider", "verify"):
         if key not in parts:
             raise root.invalid(
@@ -68,7 +70,7 @@ def load_mapping(text: str, file: str) -> Adapter:
         recognize=read_expression(parts["recognize"]) if "recognize" in parts else None,
         readers=readers,
         samples=_samples(parts.get("samples"), readers),
-        methods=[method.one_of(_METHODS) for method in parts["methods"].items()] if "methods" in parts else ["POST"],
+        methods=[method.one_of(METHODS) for method in parts["methods"].items()] if "methods" in parts else ["POST"],
         handshakes=[_handshake(item, tables) for item in parts["handshake"].items()] if "handshake" in parts else [],
         options=options,
     )
@@ -82,12 +84,12 @@ def _verification(parts: Mapping[str, Place], options: Sequence[Option]) -> Veri
 
 
 def _handshake(place: Place, tables: Mapping[str, Table]) -> Handshake:
-    parts = place.section(("method", "when", "status", "headers", "body", "confirm"))
+    parts = place.section(HANDSHAKE_KEYS)
     if not parts.keys() & {"method", "when"}:
         raise place.invalid("needs `method` or `when`, to tell it from the requests that carry events")
     headers = parts["headers"].entries() if "headers" in parts else {}
     return Handshake(
-        method=parts["method"].one_of(_METHODS) if "method" in parts else "POST",
+        method=parts["method"].one_of(METHODS) if "method" in parts else "POST",
         when=read_expression(parts["when"]) if "when" in parts else None,
         status=parts["status"].whole() if "status" in parts else 200,
         headers={name: read_value(value, tables) for name, value in headers.items()},
@@ -105,12 +107,12 @@ def _status(place: Place | None, default: int) -> int:
 
 
 def _readers(parts: Mapping[str, Place], root: Place, provider: str, tables: Mapping[str, Table]) -> list[Reader]:
-    common = {key: parts[key] for key in (*_READER_KEYS, "verify") if key in parts}
+    common = {key: parts[key] for key in (*READER_KEYS, "verify") if key in parts}
     if "variants" not in parts:
         return [_reader(root, provider, None, common, {}, tables)]
     readers: list[Reader] = []
     for name, place in parts["variants"].entries().items():
-        own = place.section(("when", *_READER_KEYS))
+        own = place.section(("when", *READER_KEYS))
         if readers and readers[-1].when is None:
             raise place.invalid(f"the variant '{name}' is never reached: the one before it has no `when`")
         when = read_expression(own["when"]) if "when" in own else None
@@ -157,7 +159,7 @@ def _expressions(place: Place | None) -> tuple[Read, ...]:
 def _ignore(place: Place | None) -> tuple[Ignore, ...]:
     rules: list[Ignore] = []
     for item in place.items() if place else []:
-        parts = item.section(("when", "because"))
+        parts = item.section(IGNORE_KEYS)
         if "when" not in parts or "because" not in parts:
             raise item.invalid("needs `when` (an expression) and `because` (the reason, for readers)")
         rules.append(Ignore(read_expression(parts["when"]), parts["because"].text()))
@@ -173,7 +175,7 @@ def _unknown(place: Place | None, fields: Mapping[str, Place], tables: Mapping[s
 def _samples(place: Place | None, readers: Sequence[Reader]) -> Samples:
     if place is None:
         return Samples({}, None, batches=False, body="json", headers={})
-    parts = place.section(_SAMPLE_KEYS)
+    parts = place.section(SAMPLE_KEYS)
     named = [native for reader in readers for native in reader.types]
     families = tuple(start for reader in readers for start in reader.families)
     events = parts["events"].entries() if "events" in parts else {}

@@ -8,7 +8,8 @@ from adapters.mapping_file import Place
 TEXTS_MAX = 100
 TEXT_CHARACTERS_MAX = 2_000
 
-_FORMS = {
+OPTION_KEYS = ("type", "meaning")
+OPTION_TYPES = {
     "text": "a text",
     "texts": f"a list of 1 to {TEXTS_MAX} texts",
     "flag": "true or false",
@@ -54,15 +55,15 @@ def check_options(declared: Sequence[Option], options: Mapping[str, Any]) -> lis
     wrong = [(name, f"unknown option; {known}") for name in options if name not in by_name]
     for name, option in by_name.items():
         if name in options and not option.fits(options[name]):
-            wrong.append((name, f"must be {_FORMS[option.type]}"))
+            wrong.append((name, f"must be {OPTION_TYPES[option.type]}"))
     return wrong
 
 
 def _option(name: str, place: Place) -> Option:
-    parts = place.section(("type", "meaning"))
+    parts = place.section(OPTION_KEYS)
     if "type" not in parts or "meaning" not in parts:
         raise place.invalid("an option needs `type` and `meaning` (one line for the operator)")
-    return Option(name, parts["type"].one_of(_FORMS), parts["meaning"].text())
+    return Option(name, parts["type"].one_of(OPTION_TYPES), parts["meaning"].text())
 
 
 def _is_text(value: Any) -> bool:
