@@ -17,7 +17,7 @@ from adapters.signatures.places import BodyPath
 from adapters.signatures.signed import SignedScheme
 
 KEYS_CACHED_MAX = 1_024
-_ALGORITHMS = ("sha256", "sha1", "sha512", "md5")
+ALGORITHMS = ("sha256", "sha1", "sha512", "md5")
 
 
 class SharedSecret(SignedScheme):
@@ -25,8 +25,8 @@ class SharedSecret(SignedScheme):
 
     def __init__(self, declaration: Declaration) -> None:
         super().__init__(declaration, secret_name="signing_secret")  # noqa: S106  the name of one
-        self._algorithm = declaration.choice("algorithm", _ALGORITHMS, "sha256")
-        self._key_form = declaration.choice("key", _KEY_FORMS, "text")
+        self._algorithm = declaration.choice("algorithm", ALGORITHMS, "sha256")
+        self._key_form = declaration.choice("key", KEY_FORMS, "text")
         self._keyed = declaration.choice("construction", ("hmac", "digest"), "hmac") == "hmac"
         self._setup = Setup(declaration.section("setup")) if "setup" in declaration else None
         if not self._keyed and not self.content.covers_secret:
@@ -34,7 +34,7 @@ class SharedSecret(SignedScheme):
         declaration.finish()
 
     def generate(self) -> tuple[str, str]:
-        secret = _KEY_FORMS[self._key_form].generate()
+        secret = KEY_FORMS[self._key_form].generate()
         return secret, secret
 
     def check_secret(self, secret: str) -> None:
@@ -88,7 +88,7 @@ def key_bytes(secret: str, form: str) -> bytes:
 
     Raises ValueError with a sentence that does not show it.
     """
-    key = _KEY_FORMS[form].read(secret)
+    key = KEY_FORMS[form].read(secret)
     if not key:
         raise ValueError("it is empty")
     return key
@@ -125,7 +125,7 @@ def _base64_secret() -> str:
     return "whsec_" + b64encode(randomness.token_bytes(32)).decode()
 
 
-_KEY_FORMS = {
+KEY_FORMS = {
     "text": _KeyForm(to_bytes, lambda: randomness.token_urlsafe(32)),
     "base64": _KeyForm(_base64_key, _base64_secret),
     "hex": _KeyForm(_hex_key, lambda: randomness.token_hex(32)),
