@@ -28,7 +28,12 @@ class Catalog:
             for entry in resources.files("mappings").iterdir()
             if entry.name.endswith(_SUFFIX)
         ]
-        return cls([_load(*source) for source in (*sorted(shipped), *_own(extra_dir))])
+        own = [load_file(path) for path in own_files(extra_dir)] if extra_dir is not None else []
+        return cls([*(_load(*source) for source in sorted(shipped)), *own])
+
+    def extended(self, adapters: Iterable[Adapter]) -> "Catalog":
+        """This catalog with those added, or put in place of their namesakes."""
+        return Catalog([*self._adapters.values(), *adapters])
 
     def get(self, name: str) -> Adapter:
         """Raises `UnknownProvider`, which names the closest and all others."""
@@ -58,18 +63,17 @@ class Catalog:
         return f"no provider is called '{name:.80}'; {hint}known are {', '.join(self.names())}"
 
 
-def _own(folder: Path | None) -> list[tuple[str, str, str]]:
-    """Name, path and text of the user's mappings."""
-    if folder is None:
-        return []
+def own_files(folder: Path) -> list[Path]:
+    """The user's mapping files, by name. Raises `MappingInvalid` when there is no such folder."""
     if not folder.is_dir():
         raise MappingInvalid("is not a folder", file=str(folder))
-    return [_read(path) for path in sorted(folder.glob(f"*{_SUFFIX}"))]
+    return sorted(folder.glob(f"*{_SUFFIX}"))
 
 
-def _read(path: Path) -> tuple[str, str, str]:
+def load_file(path: Path) -> Adapter:
+    """The adapter that one file declares. Raises `MappingInvalid`."""
     try:
-        return path.name, str(path), path.read_text("utf-8")
+        return _load(path.name, str(path), path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise MappingInvalid(f"cannot be read: {error}", file=str(path)) from None
 

@@ -18,6 +18,7 @@ from app.egress import Egress
 from app.guard import Guard
 from app.housekeeping import Housekeeping
 from app.ingest import Ingest
+from app.mapping_files import MappingFiles
 from app.registry import Registry
 from app.routing import Router
 from app.settings import Settings
@@ -43,7 +44,9 @@ class Gateway:
     clock: Clock
     engine: AsyncEngine
     vault: Vault
+    mapping_files: MappingFiles
     catalog: Catalog
+    """What the mapping files made last."""
     guard: Guard
     registry: Registry
     ledger: Ledger
@@ -78,7 +81,8 @@ class Gateway:
 
     async def _open_store(self) -> None:
         settings = self.settings
-        self.catalog = Catalog.load(settings.mappings_dir)
+        self.mapping_files = MappingFiles(settings.mappings_dir)
+        self.catalog = self.mapping_files.catalog
         self.vault = Vault.from_settings(settings)
         self.engine = open_engine(settings.database_url)
         self._closing.push_async_callback(self.engine.dispose)
@@ -102,6 +106,8 @@ class Gateway:
         self.guard = Guard(settings.allow_networks)
         self.registry = Registry(self.engine, self.vault, self.catalog, settings)
         await self.registry.reload()
+        self.mapping_files.follow(self._put_in_force)
+        self._closing.push_async_callback(self.mapping_files.close)
         egress = Egress(
             self.guard,
             user_agent=USER_AGENT,
@@ -138,3 +144,7 @@ class Gateway:
         housekeeping = Housekeeping(self.engine, self.clock)
         housekeeping.start()
         self._closing.push_async_callback(housekeeping.close)
+
+    def _put_in_force(self, catalog: Catalog) -> None:
+        self.catalog = catalog
+        self.registry.use(catalog)

@@ -128,6 +128,14 @@ class Registry:
             if await connection.run_sync(read_versions) != self._versions:
                 self._load(await connection.run_sync(read_roster))
 
+    def use(self, catalog: Catalog) -> None:
+        """Puts other mappings in force: what comes in from now on is read by them."""
+        self._catalog = catalog
+        self._sources = {
+            name: msgspec.structs.replace(source, adapter=self._adapter(name, source.provider))
+            for name, source in self._sources.items()
+        }
+
     def _load(self, roster: Roster) -> None:
         self._environments = {row.id: Environment(env_id=row.env_id, org_id=row.org_id) for row in roster.environments}
         self._sources = {row.name: self._open_source(row) for row in roster.sources}

@@ -15,7 +15,7 @@ from adapters.mapping import load_mapping
 from app.cli.configuration import settings_in_force
 from app.cli.errors import CheckFailed, Misconfigured
 from app.cli.output import json_option, show_list, show_one
-from app.cli.samples import read_sample
+from app.mapping_files import mistakes_in_samples
 
 _SUFFIX = ".yaml"
 _COLUMNS = {"Provider": "provider", "Title": "title", "Secrets": "secrets", "Native types": "native_types"}
@@ -138,6 +138,4 @@ def _mistakes(file: str, text: str) -> Iterator[MappingInvalid]:
         return
     if Path(file).stem != adapter.name:
         yield MappingInvalid(f"the file must be called {adapter.name}{_SUFFIX}", file=file, key="provider")
-    for sample in adapter.samples:
-        for item in read_sample(adapter, sample).quarantined:
-            yield MappingInvalid(f"cannot be read: {item.reason}", file=file, key=f"samples.events.{sample}")
+    yield from mistakes_in_samples(adapter, file)

@@ -4,8 +4,8 @@ import msgspec
 from litestar import Router, get
 from litestar.params import FromPath
 
-from adapters.adapter import Adapter
-from adapters.errors import UnknownProvider
+from adapters.errors import MappingInvalid, UnknownProvider
+from app.gateway import Gateway
 from app.web.context import ApiRequest, gateway_of
 from app.web.problems import not_found
 from app.web.trials import try_mapping
@@ -27,6 +27,15 @@ class OptionName(msgspec.Struct):
     meaning: str
 
 
+class MappingMistake(msgspec.Struct):
+    """Why a file of MAILWEIR_MAPPINGS_DIR is not in force as it is now."""
+
+    file: str
+    line: int | None
+    key: str
+    message: str
+
+
 class Mapping(msgspec.Struct):
     """How one provider is understood."""
 
@@ -42,26 +51,34 @@ class Mapping(msgspec.Struct):
     """The provider's event types that are mapped, in its words."""
     samples: list[str]
     """The native events that can be played."""
+    error: MappingMistake | None
+    """A mistake in its file, in spite of which this mapping is in force: it is the one from before."""
 
 
 class MappingList(msgspec.Struct):
     """Every mapping: the shipped ones, and those of MAILWEIR_MAPPINGS_DIR."""
 
     data: list[Mapping]
+    errors: list[MappingMistake]
+    """Of all files that are broken now, also where no mapping of that name is in force."""
 
 
 @get("/", operation_id="listMappings")
 async def list_mappings(request: ApiRequest) -> MappingList:
     """List the providers."""
-    catalog = gateway_of(request).catalog
-    return MappingList([_shown(catalog.get(name)) for name in sorted(catalog.names())])
+    gateway = gateway_of(request)
+    broken = gateway.mapping_files.broken
+    return MappingList(
+        data=[_shown(gateway, name) for name in gateway.catalog.names()],
+        errors=[_mistake(broken[name]) for name in sorted(broken)],
+    )
 
 
 @get("/{provider:str}", operation_id="getMapping")
 async def get_mapping(request: ApiRequest, provider: FromPath[str]) -> Mapping:
     """Show one provider."""
     try:
-        return _shown(gateway_of(request).catalog.get(provider))
+        return _shown(gateway_of(request), provider)
     except UnknownProvider as unknown:
         raise not_found("mapping", provider[:100]) from unknown
 
@@ -69,7 +86,8 @@ async def get_mapping(request: ApiRequest, provider: FromPath[str]) -> Mapping:
 MAPPINGS = Router("/mappings", route_handlers=[list_mappings, get_mapping, try_mapping], tags=["Mappings"])
 
 
-def _shown(adapter: Adapter) -> Mapping:
+def _shown(gateway: Gateway, provider: str) -> Mapping:
+    adapter, mistake = gateway.catalog.get(provider), gateway.mapping_files.broken.get(provider)
     return Mapping(
         provider=adapter.name,
         title=adapter.title,
@@ -79,4 +97,9 @@ def _shown(adapter: Adapter) -> Mapping:
         options=[OptionName(*option) for option in adapter.options],
         native_types=list(adapter.native_types),
         samples=list(adapter.samples),
+        error=None if mistake is None else _mistake(mistake),
     )
+
+
+def _mistake(mistake: MappingInvalid) -> MappingMistake:
+    return MappingMistake(mistake.file, mistake.line, mistake.key, mistake.message)
