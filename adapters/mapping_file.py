@@ -193,4 +193,4 @@ def _explained(mistake: yaml.MarkedYAMLError) -> str:
 
 def _suggestion(word: str, known: Collection[str]) -> str:
     close = get_close_matches(word, known, n=1)
-    return f"did you mean '{close[0]}'?" if close else f"known are {', '.join(sorted(known))}"
+    return f"did you mean '{close[0]}'?" if close else f"known are {', '.join(sorted(known)) or 'none'}"
