@@ -1,5 +1,6 @@
 """From the body of a request to native values: dicts, lists, text and numbers as the provider meant them."""
 
+import gc
 import re
 from collections.abc import Callable, Iterable
 from email.message import Message
@@ -18,22 +19,37 @@ ITEMS_MAX = 20_000
 """Items of one batch: entries of a JSON array, or lines."""
 FORM_FIELDS_MAX = 2_000
 PART_HEADER_BYTES_MAX = 16_384
+LONE_SURROGATES_MAX = 1_000
+"""Halves of characters that are mended in one body."""
 
 _BOM = b"\xef\xbb\xbf"
 _URL_ENCODED_JSON = (b"%7b", b"%5b")
 # Python knows codecs that are no charsets of mail, some of them slow on purpose-made input (idna, punycode).
 _MAIL_CHARSET = re.compile(r"(us-ascii|(iso-|windows-|koi8-|euc-|gb|big5|shift_jis)[\w-]*)", re.ASCII | re.IGNORECASE)
-_ESCAPES = re.compile(
-    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a pair: one character
-    rb"|(?P<lone>\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
-    rb"|\\.",
+# Never fails and never goes back, so that its cost stays in proportion to the body whatever that holds.
+_UP_TO_LONE_SURROGATE = re.compile(
+    rb"((?:[^\\]"
+    rb"|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a pair: one character
+    rb"|\\(?!u[dD][89a-fA-F][0-9a-fA-F]{2}).?)*+)"
+    rb"(\\u[dD][89a-fA-F][0-9a-fA-F]{2}|\Z)",
     re.DOTALL,
 )
 
 
 def decode(kind: str, request: NativeRequest) -> Any:
-    """The body of `request` read as `kind`, a key of `DECODERS`. A bad body raises DecodeFailed and nothing else."""
-    return DECODERS[kind](request)
+    """The body of `request` read as `kind`, a key of `DECODERS`. A bad body raises DecodeFailed and nothing else.
+
+    Read once for a request: who asks again gets the same object, or the same refusal.
+    """
+    known = request.decoded
+    if kind not in known:
+        try:
+            known[kind] = DECODERS[kind](request)
+        except DecodeFailed as failure:
+            known[kind] = failure
+    if isinstance(known[kind], DecodeFailed):
+        raise DecodeFailed(str(known[kind]))
+    return known[kind]
 
 
 def parse_json(data: bytes | str) -> Any:
@@ -65,8 +81,9 @@ def decode_json_lines(request: NativeRequest) -> Any:
     A line that is not JSON stays as its text, so that it alone is quarantined; if no line is JSON the body is refused.
     """
     try:
-        return decode_json(request)
+        return decode("json", request)
     except DecodeFailed:
+        _refuse_lines(request.body)
         lines = [line for line in request.body.removeprefix(_BOM).splitlines() if line.strip()]
         if len(lines) < 2:
             raise
@@ -111,14 +128,14 @@ def decode_auto(request: NativeRequest) -> Any:
     """
     start = request.body[:16].removeprefix(_BOM).lstrip()[:3].lower()
     if start[:1] in (b"{", b"["):
-        return decode_json(request)
+        return decode("json", request)
     if start in _URL_ENCODED_JSON and b"=" not in request.body:
         return _with_body(request, unquote_to_bytes(request.body.replace(b"+", b" ")))
     if not request.body and request.method == "GET":
-        return decode_query(request)
+        return decode("query", request)
     if request.media_type.startswith("multipart/") or b"=" in request.body:
-        return decode_form(request)
-    return decode_json(request)
+        return decode("form", request)
+    return decode("json", request)
 
 
 DECODERS: dict[str, Callable[[NativeRequest], Any]] = {
@@ -133,18 +150,25 @@ DECODERS: dict[str, Callable[[NativeRequest], Any]] = {
 
 def _parse(raw: bytes) -> Any:
     try:
+        return _strictly(raw)
+    except DecodeFailed:
+        whole = _UP_TO_LONE_SURROGATE.sub(_mended, raw, LONE_SURROGATES_MAX)
+        if whole == raw:
+            raise
+        return _strictly(whole)
+
+
+def _mended(found: re.Match[bytes]) -> bytes:
+    return found[1] + (rb"\ufffd" if found[2] else b"")
+
+
+def _strictly(raw: bytes) -> Any:
+    try:
         return msgspec.json.decode(raw)
     except RecursionError as error:
         raise _too_deep() from error
     except (ValueError, msgspec.MsgspecError) as error:
-        whole = _ESCAPES.sub(_whole_character, raw)
-        if whole == raw:
-            raise DecodeFailed(_why_not_json(raw, error)) from error
-        return _parse(whole)
-
-
-def _whole_character(escape: re.Match[bytes]) -> bytes:
-    return rb"\ufffd" if escape["lone"] else escape[0]
+        raise DecodeFailed(_why_not_json(raw, error)) from error
 
 
 def _why_not_json(raw: bytes, error: Exception) -> str:
@@ -156,19 +180,14 @@ def _why_not_json(raw: bytes, error: Exception) -> str:
 
 
 def _refuse_depth(value: Any) -> None:
+    # The garbage collector's own walk: a level at a time, and without the cost of a loop in Python.
     level = [value]
     for _ in range(DEPTH_MAX):
-        level = [inner for outer in level for inner in _contents(outer)]
+        level = gc.get_referents(*level)
         if not level:
             return
     if any(isinstance(value, dict | list) for value in level):
         raise _too_deep()
-
-
-def _contents(value: Any) -> Iterable[Any]:
-    if isinstance(value, dict):
-        return cast("dict[str, Any]", value).values()
-    return cast("list[Any]", value) if isinstance(value, list) else ()
 
 
 def _too_deep() -> DecodeFailed:
@@ -178,6 +197,12 @@ def _too_deep() -> DecodeFailed:
 def _refuse_items(count: int) -> None:
     if count > ITEMS_MAX:
         raise DecodeFailed(f"the body holds {count:,} items, {ITEMS_MAX:,} are the most")
+
+
+def _refuse_lines(raw: bytes) -> None:
+    """Before they are split: half of them may be blank."""
+    if raw.count(b"\n") + raw.count(b"\r") > 2 * ITEMS_MAX:
+        raise DecodeFailed(f"the body is no JSON document, and more lines than {ITEMS_MAX:,} items need")
 
 
 def _line(line: bytes) -> Any:

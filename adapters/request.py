@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import cached_property
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 
@@ -17,6 +18,8 @@ class NativeRequest:
         self.url = url
         self.headers = headers
         self.body = body
+        self.decoded: dict[str, Any] = {}
+        """What the decoders made of the body, by their kind: each reads it once, whoever asks."""
 
     @property
     def media_type(self) -> str:
