@@ -13,6 +13,7 @@ from adapters.options import Option, check_options
 from adapters.reader import Quarantined, Reader, Reading
 from adapters.request import NativeRequest
 from adapters.samples import Samples, native_name, unsigned_request
+from adapters.signatures.carriers import Carriers
 from adapters.verification import Verification
 
 _NO_OPTIONS: Mapping[str, Any] = {}
@@ -78,6 +79,11 @@ class Adapter:
         return self.verification.accepts_api_key
 
     @property
+    def carriers(self) -> Carriers:
+        """Where passwords stand in this provider's requests: what is not to be kept of them."""
+        return self.verification.carriers
+
+    @property
     def secret_names(self) -> list[tuple[str, bool]]:
         """Every secret a source of this provider may have, and whether it must."""
         return self.verification.secret_names
@@ -113,7 +119,7 @@ class Adapter:
         return any(reader.named is None or key in reader.named for reader in self._readers)
 
     def decode(self, request: NativeRequest) -> Any:
-        """The native body. Raises `DecodeFailed` when it has none of the declared forms."""
+        """The native body, decoded once. Raises `DecodeFailed` when it has none of the declared forms."""
         failures: list[str] = []
         for kind in self.decoders:
             try:
@@ -139,9 +145,10 @@ class Adapter:
     ) -> str | None:
         """The request's single-use token, where its proof has one.
 
+        The body is decoded only where the proof stands in it: until a request is verified anybody may have sent it.
         Freshness is not checked when `at` (seconds since 1970) is None. Raises `VerificationFailed`.
         """
-        body = self._decoded(request)
+        body = self._decoded(request) if self.verification.needs_body(request, options) else None
         return self.verification.verify(request, body, secrets, at, options=options, certificate=certificate)
 
     def read(
@@ -159,14 +166,15 @@ class Adapter:
         With `secrets` None the request is taken as authentic. `certificate` is what lies at `certificate_url`. Raises
         `VerificationFailed`, and nothing else.
         """
-        body, undecodable, once = None, None, None
+        once: str | None = None
+        if secrets is not None:
+            once = self.verify(request, secrets, at, options=options, certificate=certificate)
+        body: Any = None
         try:
             body = self.decode(request)
+            reading = self._map(body, request, received_ms)
         except DecodeFailed as failure:
-            undecodable = str(failure)
-        if secrets is not None:
-            once = self.verification.verify(request, body, secrets, at, options=options, certificate=certificate)
-        reading = self._map(body, request, received_ms) if undecodable is None else _unreadable(undecodable)
+            reading = _unreadable(str(failure))
         reading.once = once
         if self._asks_by_post:
             reading.answer = self._answer(request, body)
@@ -181,16 +189,10 @@ class Adapter:
 
     def recognizes(self, request: NativeRequest) -> bool:
         """Whether the request looks like one of this provider's, whoever sent it."""
-        try:
-            return self.fits(request, self.decode(request))
-        except DecodeFailed:
-            return False
-
-    def fits(self, request: NativeRequest, body: Any) -> bool:
-        """As `recognizes`, for a body that is decoded already."""
         if self._recognize is None:
             return False
         try:
+            body = self.decode(request)
             return is_true(self._recognize(body, Scope(request=request, body=body)))
         except AdapterError:
             return False

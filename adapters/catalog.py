@@ -4,10 +4,9 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 from adapters.adapter import Adapter
-from adapters.errors import DecodeFailed, MappingInvalid, UnknownProvider
+from adapters.errors import MappingInvalid, UnknownProvider
 from adapters.mapping import load_mapping
 from adapters.request import NativeRequest
 
@@ -47,15 +46,7 @@ class Catalog:
 
     def recognize(self, request: NativeRequest) -> list[Adapter]:
         """The providers whose requests look like this one; which of them sent it, a signature must tell."""
-        bodies: dict[tuple[str, ...], Any] = {}
-        found: list[Adapter] = []
-        for adapter in self._adapters.values():
-            kinds = tuple(adapter.decoders)
-            if kinds not in bodies:
-                bodies[kinds] = _decoded(adapter, request)
-            if bodies[kinds] is not None and adapter.fits(request, bodies[kinds]):
-                found.append(adapter)
-        return found
+        return [adapter for adapter in self._adapters.values() if adapter.recognizes(request)]
 
     def _unknown(self, name: str) -> str:
         close = get_close_matches(name.lower(), self._adapters, n=1)
@@ -83,10 +74,3 @@ def _load(name: str, path: str, text: str) -> Adapter:
     if adapter.name != name.removesuffix(_SUFFIX):
         raise MappingInvalid(f"the file must be called {adapter.name}{_SUFFIX}", file=path, key="provider")
     return adapter
-
-
-def _decoded(adapter: Adapter, request: NativeRequest) -> Any:
-    try:
-        return adapter.decode(request)
-    except DecodeFailed:
-        return None

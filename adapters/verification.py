@@ -15,6 +15,7 @@ from adapters.mapping_file import Place
 from adapters.options import option_texts
 from adapters.request import NativeRequest
 from adapters.signatures import DeclarationInvalid, Scheme, build_scheme
+from adapters.signatures.carriers import joined
 from adapters.signatures.sns import TOPICS_OPTION, SnsMessages
 
 NONE = "none"
@@ -35,6 +36,7 @@ class Verification:
         self._declared = tuple(scheme.secret_name for scheme in schemes)
         self._schemes = {scheme.secret_name: scheme for scheme in schemes}
         self._schemes.setdefault(_BASIC_AUTH, build_scheme({"scheme": "basic"}))
+        self.carriers = joined(scheme.carriers for scheme in self._schemes.values())
 
     @property
     def secret_names(self) -> list[tuple[str, bool]]:
@@ -47,6 +49,10 @@ class Verification:
     def challenge(self) -> str | None:
         """The WWW-Authenticate header of a refusal, where the provider waits for it before it sends credentials."""
         return next((scheme.challenge for scheme in self._schemes.values() if scheme.challenge), None)
+
+    def needs_body(self, request: NativeRequest, options: Mapping[str, Any] = _NO_OPTIONS) -> bool:
+        """Whether the body must be decoded to verify this request; else `verify` takes None for it."""
+        return bool(self._topics(options)) or any(scheme.needs_body(request) for scheme in self._schemes.values())
 
     def verify(
         self,

@@ -5,6 +5,7 @@ from typing import Any
 
 from adapters.errors import VerificationFailed
 from adapters.request import NativeRequest
+from adapters.signatures.carriers import joined
 from adapters.signatures.declaration import DeclarationInvalid
 from adapters.signatures.scheme import Scheme
 
@@ -18,6 +19,10 @@ class AnyOf:
         self._schemes = schemes
         self.secret_name = schemes[0].secret_name
         self.challenge = next((scheme.challenge for scheme in schemes if scheme.challenge), None)
+        self.carriers = joined(scheme.carriers for scheme in schemes)
+
+    def needs_body(self, request: NativeRequest) -> bool:
+        return any(scheme.needs_body(request) for scheme in self._schemes)
 
     def verify(self, request: NativeRequest, body: Any, secrets: Sequence[str], at: float | None) -> str | None:
         mistakes: list[str] = []

@@ -8,7 +8,7 @@ from urllib.parse import unquote_to_bytes, urlsplit, urlunsplit
 from adapters.errors import VerificationFailed
 from adapters.request import NativeRequest
 from adapters.signatures.declaration import Declaration
-from adapters.signatures.places import Header, HeaderFields, Place, place
+from adapters.signatures.places import Header, HeaderFields, Place, in_body, place
 
 
 class Covered(NamedTuple):
@@ -32,6 +32,8 @@ class SignedContent:
         self._parts: list[Part] = []
         self.headers: list[Header] = []
         entries = declaration.entries("signed")
+        self.reads_body = "sorted_form" in entries
+        """Whether a part of it stands in the decoded body."""
         self.covers_secret = bool({"secret", "raw_body_with_secret"}.intersection(map(str, entries)))
         for index, entry in enumerate(entries):
             self._parts.append(self._part(entry, declaration.path(f"signed[{index}]"), fields))
@@ -55,6 +57,7 @@ class SignedContent:
         if isinstance(where, Header):
             self.headers.append(where)
             return _header(where)
+        self.reads_body = self.reads_body or in_body(where)
         return lambda covered: to_bytes(where.read(covered.request, covered.body))
 
 

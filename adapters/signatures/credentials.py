@@ -9,10 +9,11 @@ from typing import Any
 
 from adapters.errors import VerificationFailed
 from adapters.request import NativeRequest
+from adapters.signatures.carriers import Carriers
 from adapters.signatures.content import to_bytes
 from adapters.signatures.declaration import Declaration
 from adapters.signatures.encodings import strict_base64
-from adapters.signatures.places import Draft, Header, place
+from adapters.signatures.places import Draft, Header, Query, in_body, place
 from adapters.signatures.scheme import SECRET_NAMES
 
 
@@ -20,10 +21,14 @@ class BasicCredentials:
     """HTTP basic authentication against "user:password"; providers take it from the URL they were given."""
 
     challenge = 'Basic realm="webhooks", charset="UTF-8"'
+    carriers = Carriers(headers=frozenset({"authorization"}))
 
     def __init__(self, declaration: Declaration) -> None:
         self.secret_name = declaration.choice("secret", SECRET_NAMES, "basic_auth")
         declaration.finish()
+
+    def needs_body(self, request: NativeRequest) -> bool:
+        return False
 
     def verify(self, request: NativeRequest, body: Any, secrets: Sequence[str], at: float | None) -> str | None:
         word, _, encoded = request.headers.get("authorization", "").partition(" ")
@@ -62,6 +67,13 @@ class Token:
         self._place = place(declaration)
         self._prefix = declaration.text("prefix", "") if isinstance(self._place, Header) else ""
         declaration.finish()
+        self.carriers = Carriers(
+            headers=frozenset({self._place.name} if isinstance(self._place, Header) else ()),
+            query=frozenset({self._place.name} if isinstance(self._place, Query) else ()),
+        )
+
+    def needs_body(self, request: NativeRequest) -> bool:
+        return in_body(self._place)
 
     def verify(self, request: NativeRequest, body: Any, secrets: Sequence[str], at: float | None) -> str | None:
         text = self._place.read(request, body)

@@ -133,21 +133,21 @@ class Query:
     """A query parameter of the URL."""
 
     def __init__(self, name: str) -> None:
-        self._name = name
+        self.name = name
 
     def read(self, request: NativeRequest, body: Any) -> str:  # noqa: ARG002  every place has the body at hand
         try:
-            text = request.query.get(self._name)
+            text = request.query.get(self.name)
         except ValueError as error:
             raise VerificationFailed("the URL of the request cannot be read") from error
         if not text:
-            raise VerificationFailed(f"the query parameter {self._name} is missing: is it in the URL at the provider?")
+            raise VerificationFailed(f"the query parameter {self.name} is missing: is it in the URL at the provider?")
         return text
 
     def write(self, draft: Draft, text: str) -> None:
         parts = urlsplit(draft.url)
-        kept = [item for item in parts.query.split("&") if item and not item.startswith(f"{self._name}=")]
-        query = "&".join([*kept, urlencode({self._name: text})])
+        kept = [item for item in parts.query.split("&") if item and not item.startswith(f"{self.name}=")]
+        query = "&".join([*kept, urlencode({self.name: text})])
         draft.url = urlunsplit(parts._replace(query=query))
 
 
@@ -175,6 +175,11 @@ class BodyPath:
         key = self._keys[-1]
         repeated = parent.get(f"{key}[]") if self._last else None
         return cast("list[Any]", repeated)[-1] if isinstance(repeated, list) and repeated else parent.get(key)
+
+
+def in_body(where: Place | None) -> bool:
+    """Whether the decoded body is needed to read what stands there."""
+    return isinstance(where, BodyPath)
 
 
 _NUMBER_MAX = 10**400

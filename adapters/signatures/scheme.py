@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from adapters.request import NativeRequest
+from adapters.signatures.carriers import Carriers
 
 SECRET_NAMES = ("signing_secret", "public_key", "basic_auth", "token")
 """The names under which a source keeps its secrets."""
@@ -22,11 +23,20 @@ class Scheme(Protocol):
         """The WWW-Authenticate header of a refusal, where the provider sends credentials only when asked."""
         ...
 
+    @property
+    def carriers(self) -> Carriers:
+        """Where the secret itself travels with the request; nowhere for signatures."""
+        ...
+
+    def needs_body(self, request: NativeRequest) -> bool:
+        """Whether the body must be decoded for `verify`; not where it refuses the request without looking at that."""
+        ...
+
     def verify(self, request: NativeRequest, body: Any, secrets: Sequence[str], at: float | None) -> str | None:
         """The token that must not be accepted twice, where the scheme has one. Raises VerificationFailed, always.
 
-        `body` is the decoded body, or None when it could not be decoded. Any of `secrets` may match (rotation). `at`
-        is now in unix seconds; None leaves out the check of the request's age.
+        `body` is the decoded body, or None when it could not be decoded or need not be. Any of `secrets` may match
+        (rotation). `at` is now in unix seconds; None leaves out the check of the request's age.
         """
         ...
 

@@ -33,6 +33,9 @@ class SharedSecret(SignedScheme):
             raise declaration.invalid("signed", "must include the secret, else anyone can make the digest")
         declaration.finish()
 
+    def needs_body(self, request: NativeRequest) -> bool:
+        return super().needs_body(request) or (self._setup is not None and self.slot.is_filled(request))
+
     def generate(self) -> tuple[str, str]:
         secret = KEY_FORMS[self._key_form].generate()
         return secret, secret

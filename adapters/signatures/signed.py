@@ -9,10 +9,11 @@ from urllib.parse import quote, unquote
 
 from adapters.errors import VerificationFailed
 from adapters.request import NativeRequest
+from adapters.signatures.carriers import NO_PASSWORDS
 from adapters.signatures.content import Covered, SignedContent
 from adapters.signatures.declaration import Declaration
 from adapters.signatures.encodings import ENCODINGS
-from adapters.signatures.places import BodyPath, Draft, Header, HeaderFields, Place, place
+from adapters.signatures.places import Draft, Header, HeaderFields, Place, in_body, place
 from adapters.signatures.scheme import SECRET_NAMES
 
 SIGNATURES_MAX = 16
@@ -23,6 +24,7 @@ class SignedScheme(ABC):
     """A signature over declared parts of the request; subclasses say how it is made and checked."""
 
     challenge: str | None = None
+    carriers = NO_PASSWORDS
 
     def __init__(self, declaration: Declaration, *, secret_name: str) -> None:
         self.secret_name = declaration.choice("secret", SECRET_NAMES, secret_name)
@@ -31,6 +33,15 @@ class SignedScheme(ABC):
         self.content = SignedContent(declaration, self.slot.fields)
         self._timestamp = _timestamp(declaration, self.slot.fields)
         self._once = _place_at(declaration, "once", self.slot.fields)
+        self._reads_body = (
+            self.slot.in_body
+            or self.content.reads_body
+            or in_body(self._once)
+            or (self._timestamp is not None and self._timestamp.reads_body)
+        )
+
+    def needs_body(self, request: NativeRequest) -> bool:
+        return self._reads_body and (self.slot.in_body or self.slot.is_filled(request))
 
     def verify(self, request: NativeRequest, body: Any, secrets: Sequence[str], at: float | None) -> str | None:
         self._authenticate(request, body, secrets)
@@ -113,7 +124,7 @@ class SignatureSlot:
             self._place: Place = self.fields.header
         else:
             self._place = place(declaration)
-        self.in_body = isinstance(self._place, BodyPath)
+        self.in_body = in_body(self._place)
         self._prefix = declaration.text("prefix", "")
         self._separator = declaration.text("separator", "")
         self._lower = declaration.choice("case", ("lower", "any"), "lower") == "any"
@@ -133,6 +144,13 @@ class SignatureSlot:
         if len(found) > SIGNATURES_MAX:
             raise VerificationFailed(f"there are more than {SIGNATURES_MAX} signatures")
         return [text.lower() for text in found] if self._lower else found
+
+    def is_filled(self, request: NativeRequest) -> bool:
+        """Whether there is a signature, for one that stands outside of the body."""
+        try:
+            return bool(self.read(request, None))
+        except VerificationFailed:
+            return False
 
     def write(self, draft: Draft, signature: str) -> None:
         if self.fields is not None:
@@ -163,6 +181,7 @@ class Timestamp:
         self._future_s = declaration.seconds("future_s", tolerance_s)
         self._unlimited = self._past_s == self._future_s == float("inf")
         self._repeated = _place_at(declaration, "repeated", fields)
+        self.reads_body = in_body(self._place) or in_body(self._repeated)
         declaration.finish()
 
     def check(self, request: NativeRequest, body: Any, at: float) -> None:
