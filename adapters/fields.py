@@ -32,6 +32,7 @@ EXPRESSIONS_CACHED_MAX = 4_096
 _PATH = re.compile(r'(?:[A-Za-z_]\w*|"[\w-]+")(?:\.(?:[A-Za-z_]\w*|"[\w-]+"))*', re.ASCII)
 _NAME_ALONE = re.compile(r'[A-Za-z_]\w*|"[\w-]+"', re.ASCII)
 _NAME = re.compile(r'"([\w-]+)"')
+_CONSTANTS = ("true", "false", "null")
 FORMS = {
     "const": ("const",),
     "table": ("table", "of"),
@@ -66,6 +67,8 @@ def read_value(place: Place, tables: Mapping[str, Table]) -> Read:
 def read_expression(place: Place) -> Read:
     """Compile one expression; a mistake in it is shown with its position."""
     source = place.text()
+    if source in _CONSTANTS:
+        raise place.invalid(f"'{source}' would be a key of the native event; the constant is {{const: {source}}}")
     try:
         return _compiled(source)
     except ExpressionError as mistake:

@@ -6,6 +6,7 @@ native types mean (`types`) and where each unified field stands (`fields`). Wher
 formats, `variants` gives each its own `when`; what a variant does not say it takes from the top of the file.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 
 from adapters.adapter import Adapter
@@ -40,6 +41,7 @@ FILE_KEYS = (
     "samples",
     *READER_KEYS,
 )
+_NAME = re.compile(r"[a-z][a-z0-9_]*", re.ASCII)
 METHODS = ("POST", "GET", "HEAD", "OPTIONS")
 HANDSHAKE_KEYS = ("method", "when", "status", "headers", "body", "confirm")
 IGNORE_KEYS = ("when", "because")
@@ -55,7 +57,7 @@ def load_mapping(text: str, file: str) -> Adapter:
             raise root.invalid(
                 f"the key '{key}' is missing" + ("; say `verify: none` to trust every request" * (key == "verify"))
             )
-    provider = parts["provider"].text()
+    provider = _name(parts["provider"])
     tables = read_tables(parts.get("tables"))
     readers = _readers(parts, root, provider, tables)
     options = read_options(parts.get("options"))
@@ -76,6 +78,13 @@ def load_mapping(text: str, file: str) -> Adapter:
     )
 
 
+def _name(place: Place) -> str:
+    """Of the provider; it is part of URLs, and the name of the file."""
+    if not _NAME.fullmatch(place.text()):
+        raise place.invalid("a name of lower-case letters, digits and _ is needed here, beginning with a letter")
+    return place.text()
+
+
 def _verification(parts: Mapping[str, Place], options: Sequence[Option]) -> Verification:
     verification = read_verification(parts["verify"], "api_key" in parts and parts["api_key"].flag())
     if verification.by_topic and (TOPICS_OPTION, "texts") not in [(option.name, option.type) for option in options]:
@@ -91,18 +100,18 @@ def _handshake(place: Place, tables: Mapping[str, Table]) -> Handshake:
     return Handshake(
         method=parts["method"].one_of(METHODS) if "method" in parts else "POST",
         when=read_expression(parts["when"]) if "when" in parts else None,
-        status=parts["status"].whole() if "status" in parts else 200,
+        status=_status(parts.get("status"), 200, lowest=200),
         headers={name: read_value(value, tables) for name, value in headers.items()},
         body=read_value(parts["body"], tables) if "body" in parts else None,
         confirm=read_expression(parts["confirm"]) if "confirm" in parts else None,
     )
 
 
-def _status(place: Place | None, default: int) -> int:
+def _status(place: Place | None, default: int, *, lowest: int = 400) -> int:
     if place is None:
         return default
-    if not 400 <= place.whole() <= 599:
-        raise place.invalid("an HTTP status from 400 to 599 is needed here")
+    if not lowest <= place.whole() <= 599:
+        raise place.invalid(f"an HTTP status from {lowest} to 599 is needed here")
     return place.whole()
 
 
@@ -136,6 +145,9 @@ def _reader(
             raise place.invalid(f"the key '{key}' is missing")
     fields = extended(extended({}, common.get("fields")), own.get("fields"))
     sources = {**(common["types"].entries() if "types" in common else {}), **parts["types"].entries()}
+    if not sources:
+        raise parts["types"].invalid("at least one native type is needed")
+    _refuse_hidden(sources)
     types = {native: read_rules(rules, fields, tables) for native, rules in sources.items()}
     return Reader(
         provider=provider,
@@ -150,6 +162,15 @@ def _reader(
         unknown=_unknown(parts.get("unknown"), fields, tables),
         named=named_keys(parts, fields, sources),
     )
+
+
+def _refuse_hidden(types: Mapping[str, Place]) -> None:
+    """A family of types inside one that stands before it would never get an item."""
+    families = [native for native in types if native.endswith("*")]
+    for at, family in enumerate(families):
+        wider = next((before for before in families[:at] if family.startswith(before[:-1])), None)
+        if wider is not None:
+            raise types[family].invalid(f"never reached: '{wider}' before it stands for these types too")
 
 
 def _expressions(place: Place | None) -> tuple[Read, ...]:

@@ -105,10 +105,12 @@ class Place:
         return word
 
     def items(self) -> list["Place"]:
-        """The elements of a list; a single value counts as a list of one."""
+        """The elements of a list that is not empty; a single value counts as a list of one."""
         if not isinstance(self._node, yaml.SequenceNode):
             return [self]
-        return [self._inner(node, f"{self.key}[{index}]") for index, node in enumerate(self._node.value)]
+        if not self._node.value:
+            raise self.invalid("the list is empty; at least one is needed here")
+        return self._elements()
 
     def entries(self) -> dict[str, "Place"]:
         """The values of a section whose keys are the user's own; keys are text even where they look like numbers.
@@ -160,9 +162,13 @@ class Place:
         if self.is_section:
             return {name: place._plain(budget) for name, place in self.entries().items()}
         if self.is_list:
-            return [place._plain(budget) for place in self.items()]
+            return [place._plain(budget) for place in self._elements()]
         convert = _SCALARS.get(self._node.tag)
         return convert(self._node.value) if convert else self._node.value
+
+    def _elements(self) -> list["Place"]:
+        nodes: list[yaml.Node] = self._node.value
+        return [self._inner(node, f"{self.key}[{index}]") for index, node in enumerate(nodes)]
 
     def _inner(self, node: yaml.Node, key: str) -> "Place":
         return Place(node, self.file, key, self._depth + 1)

@@ -12,8 +12,8 @@ from adapters.expressions import Scope
 from adapters.fields import Read, Table, plain_key, read_expression, read_value
 from adapters.functions.scope import Json
 from adapters.mapping_file import Place
-from adapters.shapes import BLOCK_SHAPES, EVENT_SHAPES, Shape, as_text
-from adapters.times import UNITS, ReadTime, as_instant, time_reader, zone_named
+from adapters.shapes import BLOCK_SHAPES, EVENT_SHAPES, OneOf, Shape, as_text
+from adapters.times import UNITS, ReadTime, as_instant, checked_format, time_reader, zone_named
 
 IGNORED = "ignored"
 """In place of an event type: authentic, but not about a message."""
@@ -22,6 +22,7 @@ RULE_KEYS = ("when", "type", "fields")
 TIME_KEYS = ("time", "unit", "zone", "format", "or_received")
 FIELDS = (*EVENT_SHAPES, "timestamp", *BLOCKS)
 
+_EMPTY: tuple[Any, ...] = (None, "", [], {})
 _IDENTITIES = {"recipient", "email_id", "message_id"}
 _INSTANTS: dict[str, Shape] = {"next_attempt_at": as_instant}
 
@@ -72,8 +73,6 @@ def read_rules(place: Place, base: Mapping[str, Place], tables: Mapping[str, Tab
         if rules and rules[-1].when is None:
             raise item.invalid("never reached: the rule before it has no `when`")
         rules.append(_read_rule(item, base, tables))
-    if not rules:
-        raise place.invalid("at least one rule is needed")
     return tuple(rules)
 
 
@@ -107,8 +106,14 @@ def _shaped(place: Place | None, shape: Shape, tables: Mapping[str, Table]) -> R
     if place is None:
         return _nothing
     read = read_value(place, tables)
-    if place.is_section and "const" in place.entries():
-        return _constant(place, shape)
+    parts = place.entries() if place.is_section else {}
+    if "const" in parts:
+        return _constant(parts["const"], shape)
+    if "table" in parts:
+        _check_words(parts["table"], tables, shape)
+    elif isinstance(shape, OneOf) and not place.is_list and not parts and place.text() in shape.words:
+        word = place.text()
+        raise place.invalid(f"'{word}' would be a key of the native event; the word itself is {{const: {word}}}")
     if shape is as_text:
         key = plain_key(place)
         return _text(read) if key is None else _text_of_key(key)
@@ -116,11 +121,24 @@ def _shaped(place: Place | None, shape: Shape, tables: Mapping[str, Table]) -> R
 
 
 def _constant(place: Place, shape: Shape) -> Read:
+    constant = _fitting(place, place.value(), shape)
+    return lambda _item, _scope: constant
+
+
+def _check_words(place: Place, tables: Mapping[str, Table], shape: Shape) -> None:
+    """Refuses a table that has, for any word, what the field cannot take."""
+    for value in tables[place.text()].values():
+        _fitting(place, value, shape)
+
+
+def _fitting(place: Place, value: Any, shape: Shape) -> Any:
     try:
-        constant = shape(place.entries()["const"].value())
+        fitting = shape(value)
     except MapFailed as mistake:
         raise place.invalid(str(mistake)) from None
-    return lambda _item, _scope: constant
+    if fitting is None and value not in _EMPTY:
+        raise place.invalid(f"this field cannot be {value!r:.80}")
+    return fitting
 
 
 def _text_of_key(key: str) -> Read:
@@ -215,5 +233,12 @@ def _read_time(place: Place) -> tuple[Read, ReadTime] | None:
         except ValueError as mistake:
             raise parts["zone"].invalid(str(mistake)) from None
     unit = parts["unit"].one_of(UNITS) if "unit" in parts else "auto"
-    format_ = parts["format"].text() if "format" in parts else None
+    format_ = _format(parts["format"]) if "format" in parts else None
     return read_expression(parts["time"]), time_reader(unit, zone, format_)
+
+
+def _format(place: Place) -> str:
+    try:
+        return checked_format(place.text())
+    except ValueError as mistake:
+        raise place.invalid(str(mistake)) from None

@@ -95,17 +95,19 @@ def as_object(value: Any) -> dict[str, Any]:
     return {} if value in (None, "", []) else {"value": value}
 
 
-def one_of(words: tuple[str, ...], default: str) -> Shape:
+class OneOf:
     """The shape of a word with a fixed vocabulary; raises `MapFailed` for any other."""
 
-    def shape(value: Any) -> str:
-        if value is None:
-            return default
-        if value not in words:
-            raise MapFailed(f"{value!r:.80} is none of {', '.join(words)}")
-        return value
+    def __init__(self, words: tuple[str, ...], default: str) -> None:
+        self.words = words
+        self._default = default
 
-    return shape
+    def __call__(self, value: Any) -> str:
+        if value is None:
+            return self._default
+        if value not in self.words:
+            raise MapFailed(f"{value!r:.80} is none of {', '.join(self.words)}")
+        return value
 
 
 EVENT_SHAPES: dict[str, Shape] = {
@@ -114,7 +116,7 @@ EVENT_SHAPES: dict[str, Shape] = {
     "email_id": as_text,
     "message_id": as_message_id,
     "recipient": as_address,
-    "attribution": one_of(ATTRIBUTIONS, "exact"),
+    "attribution": OneOf(ATTRIBUTIONS, "exact"),
     "subject": as_text,
     "from": as_text,
     "to": as_texts,
@@ -126,7 +128,7 @@ EVENT_SHAPES: dict[str, Shape] = {
 _BY_NAME: dict[str, Shape] = {
     "smtp_code": as_smtp_code,
     "enhanced_code": as_enhanced_code,
-    "class": one_of(BOUNCE_CLASSES, "unknown"),
+    "class": OneOf(BOUNCE_CLASSES, "unknown"),
 }
 _BY_ANNOTATION: dict[Any, Shape] = {str | None: as_text, int | None: as_whole, bool | None: as_flag, bool: as_flag}
 

@@ -49,6 +49,17 @@ def as_instant(value: Any) -> str | None:
         return None
 
 
+def checked_format(format_: str) -> str:
+    """ "rfc2822" or a pattern of strptime, as it was given; raises ValueError for what is neither."""
+    if format_ != "rfc2822":
+        try:
+            datetime.strptime("", format_)  # noqa: DTZ007 - nothing is read, only the pattern is looked at
+        except ValueError as mistake:
+            if "does not match format" not in str(mistake):
+                raise ValueError(f"no time can be read with '{format_}': {mistake}") from None
+    return format_
+
+
 def zone_named(name: str) -> tzinfo:
     """ "UTC", an offset such as "+02:00", or an IANA name; raises ValueError for anything else."""
     if name.upper() in {"UTC", "Z"}:

@@ -76,5 +76,5 @@ class Declaration:
     def _take(self, name: str, default: Any) -> Any:
         value = self._values.pop(name, default)
         if value is None:
-            raise self.invalid(name, "is missing")
+            raise self.invalid(name, f"the key '{name}' is missing")
         return value

@@ -55,7 +55,10 @@ class SnsMessages:
     def __init__(self, values: Mapping[str, Any]) -> None:
         declaration = Declaration(values)
         declaration.choice("scheme", ("sns",))
-        self._certificate_urls = _pattern(declaration.entries("certificates"))
+        urls = declaration.entries("certificates")
+        if not all(str(url).startswith("https://") for url in urls):
+            raise declaration.invalid("certificates", "must begin with https://: others could be forged")
+        self._certificate_urls = _pattern(urls)
         self._confirmation_hosts = _pattern(declaration.entries("confirmation_hosts"))
         declaration.finish()
 
