@@ -9,6 +9,7 @@ from litestar import Litestar, Router
 from app.gateway import Gateway
 from app.settings import Settings, load_settings
 from app.web.auth import Authentication, KeyRing
+from app.web.drift import DRIFT
 from app.web.endpoints import ENDPOINTS
 from app.web.event_types import list_event_types
 from app.web.health import health, metrics, ready
@@ -41,7 +42,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
     """The application with `settings`, else with those in force; the gateway opens and closes with its lifespan."""
     api = Router(
         "/api",
-        route_handlers=[ENDPOINTS, SOURCES, EVENTS, DELIVERIES, RECEIPTS, MAPPINGS, KEYS, list_event_types],
+        route_handlers=[ENDPOINTS, SOURCES, DRIFT, EVENTS, DELIVERIES, RECEIPTS, MAPPINGS, KEYS, list_event_types],
         # Some answers hold a secret, and all of them are JSON.
         response_headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"},
         middleware=[AllowedMethods(), RequestLog(), Authentication(), IdempotentPosts()],

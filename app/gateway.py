@@ -14,6 +14,7 @@ from app import metrics
 from app.attempts import Attempts
 from app.clock import Clock
 from app.delivery import Sender
+from app.drift import Drifts
 from app.egress import Egress
 from app.guard import Guard
 from app.housekeeping import Housekeeping
@@ -50,6 +51,7 @@ class Gateway:
     guard: Guard
     registry: Registry
     ledger: Ledger
+    drifts: Drifts
     ingest: Ingest
     sender: Sender
     ids: IdSource
@@ -136,9 +138,14 @@ class Gateway:
             on_commit=metrics.count_commit,
         )
         visits = Visits(egress, self.clock)
-        self.ingest = Ingest(self.registry, self.ledger, self.engine, self.clock, settings, self.ids.next, visits)
+        self.drifts = Drifts(self.ledger)
+        self.ingest = Ingest(
+            self.registry, self.ledger, self.engine, self.clock, settings, self.ids.next, visits, self.drifts
+        )
         self.ledger.start()
         self._closing.push_async_callback(self.ledger.close)
+        self.drifts.start()
+        self._closing.push_async_callback(self.drifts.close)
         self.sender.start(self.ledger)
         self._closing.push_async_callback(self.sender.close)
         housekeeping = Housekeeping(self.engine, self.clock)

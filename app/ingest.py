@@ -16,6 +16,7 @@ from adapters.request import NativeRequest
 from app import metrics
 from app.answers import RECEIVED, Answer, busy, handshaken, not_authentic, unknown_source, wrong_method
 from app.clock import Clock
+from app.drift import Drifts
 from app.registry import Registry, Source
 from app.replies import mark_replies
 from app.settings import Settings
@@ -66,6 +67,7 @@ class Ingest:
         settings: Settings,
         next_id: Callable[[], int],
         visits: Visits,
+        drifts: Drifts,
     ) -> None:
         self._registry = registry
         self._ledger = ledger
@@ -74,6 +76,7 @@ class Ingest:
         self._settings = settings
         self._next_id = next_id
         self._visits = visits
+        self._drifts = drifts
 
     async def receive(self, source_name: str | None, request: NativeRequest, *, api_key: str | None = None) -> Answer:
         """Answers one provider request; with 200 only when what it brought is durable."""
@@ -144,7 +147,11 @@ class Ingest:
             metrics.count_refusal("not_committed")
             return busy(adapter.busy_status, f"Not stored, please send it again: {type(error).__name__}.")
         answer = RECEIVED if reading.answer is None else handshaken(reading.answer)
-        return await self._store(self._arrival(source, receipt, reading, now_ms), source, adapter, answer)
+        arrival = self._arrival(source, receipt, reading, now_ms)
+        said = await self._store(arrival, source, adapter, answer)
+        if reading.unnamed and said is answer:
+            self._drifts.note(source.id, receipt.id, reading.unnamed)
+        return said
 
     async def _read(
         self,

@@ -32,7 +32,7 @@ FLOORS: list[set[str]] = [
     {"app", "app.settings", "app.clock", "app.bell", "app.retry", "app.guard", "app.outcome", "app.answers"},
     {"app.metrics", "app.signer", "app.egress", "app.vault", "app.visits"},
     {"app.store"},
-    {"app.registry", "app.housekeeping", "app.replies", "app.trial"},
+    {"app.registry", "app.housekeeping", "app.replies", "app.trial", "app.mapping_files", "app.drift"},
     {"app.lanes", "app.sandbox"},
     {"app.attempts"},
     {"app.delivery"},
@@ -49,7 +49,7 @@ FLOOR_OF = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 STORE_FLOORS: list[set[str]] = [
     {"tables", "engine", "ids", "errors"},
     {"transactions", "views", "roster", "nodes", "readiness", "receipts", "leases", "arrivals", "replies"},
-    {"moves", "accounts", "walks", "ledger", "migrate", "migrations", "idempotency"},
+    {"moves", "accounts", "walks", "ledger", "migrate", "migrations", "idempotency", "drift"},
     {"sources", "endpoints", "log", "recovery"},
 ]
 STORE_FLOOR_OF = {room: level for level, rooms in enumerate(STORE_FLOORS) for room in rooms}

@@ -12,6 +12,15 @@ from app.cli.given import given_texts, given_values
 from app.cli.output import say, show_list, show_one
 
 _PATH = "/api/sources"
+_DRIFT = {
+    "Kind": "kind",
+    "Name": "name",
+    "Count": "count",
+    "Named now": "named",
+    "Last seen": "last_seen",
+    "Receipt": "receipt_id",
+    "Sample": "sample",
+}
 _COLUMNS = {"Name": "name", "Provider": "provider", "Verification": "verification", "Posts to": "url"}
 
 
@@ -23,6 +32,7 @@ def sources() -> None:
     Examples:
         mailweir sources list
         mailweir sources add prod resend --secret signing_secret=whsec_…
+        mailweir sources drift prod
         mailweir sources remove prod
     """
 
@@ -81,6 +91,24 @@ def add_source(
         "verification": "none" if no_verification else "required",
     }
     show_one(client.post(_PATH, body))
+
+
+@sources.command("drift")
+@argument("name")
+@with_client
+def drift(client: Client, name: str) -> None:
+    """List what the source NAME brought that its mapping does not name: native types, and keys of native items.
+
+    A type that is not named is quarantined: name it in the mapping, then read those receipts again. A key that is not
+    named gets lost.
+
+    \b
+    Examples:
+        mailweir sources drift prod
+        mailweir receipts reprocess --source prod
+    """
+    found = client.get(f"{_path(name)}/drift")["data"]
+    show_list(found, _DRIFT, empty="The mapping names everything that came.")
 
 
 @sources.command("remove")

@@ -319,6 +319,21 @@ class AttemptRow(_Row, table=True):
     response_truncated: bool = False
 
 
+class DriftRow(_Row, table=True):
+    """A native type, or a key at the top of native items, that no mapping named when it came."""
+
+    source_id: int = Field(foreign_key="source.id", primary_key=True)
+    kind: str = Field(primary_key=True)
+    """type or key."""
+    name: str = Field(primary_key=True)
+    count: int = Field(sa_type=sa.BigInteger)
+    first_seen: datetime = _time()
+    last_seen: datetime = _time()
+    receipt_id: int = Field(sa_type=sa.BigInteger)
+    """Of one of the last requests that brought it."""
+    sample: str
+
+
 class NodeRow(_Row, table=True):
     """One start of the gateway; its number is part of the ids that it makes and the mark on what it claims."""
 

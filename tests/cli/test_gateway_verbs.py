@@ -4,6 +4,7 @@ import json
 import stat
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.cli.terminal import Ran, Shell, free_port
@@ -43,6 +44,15 @@ def test_a_source_that_proves_nothing_must_be_asked_for(gateway: Shell) -> None:
     assert "secrets.public_key" in refused.err
     added = _ok(gateway.mailweir("sources", "add", "open", "sendgrid", "--no-verification")).row
     assert added["verification"] == "none"
+
+
+def test_drift_lists_what_a_mapping_does_not_name(gateway: Shell) -> None:
+    added = _ok(gateway.mailweir("sources", "add", "news", "sendgrid", "--no-verification")).row
+    assert _ok(gateway.mailweir("sources", "drift", "news")).rows == []
+    assert httpx.post(added["url"], json=[{"event": "teleported", "email": "ann@example.com"}]).status_code == 200
+    found = _ok(gateway.mailweir("sources", "drift", "news")).row
+    assert (found["kind"], found["name"], found["count"], found["named"]) == ("type", "teleported", 1, False)
+    assert gateway.mailweir("sources", "drift", "nobody").code == 1
 
 
 def test_endpoints_are_added_tested_enabled_and_removed(gateway: Shell) -> None:
