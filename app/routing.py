@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from adapters.closures import is_true
 from adapters.errors import ExpressionError
 from app.delivery import Sender
 from app.registry import Endpoint, Registry
@@ -61,11 +62,6 @@ def _filtered_out(endpoint: Endpoint, event: NewEvent) -> bool:
     if endpoint.filter is None:
         return False
     try:
-        return not _is_true(endpoint.filter(event.document()))
+        return not is_true(endpoint.filter(event.document()))
     except ExpressionError:
         return False
-
-
-def _is_true(value: object) -> bool:
-    """JMESPath's truth: empty strings, lists and objects, false and null are false; every number is true."""
-    return (value == 0 and not isinstance(value, bool)) or bool(value)
