@@ -25,13 +25,13 @@ from app.routing import Router
 from app.settings import Settings
 from app.signer import USER_AGENT
 from app.store.accounts import first_start
-from app.store.endpoints import settle_endpoints
 from app.store.engine import Writer, is_sqlite, open_engine, open_writer
 from app.store.ids import IdSource
 from app.store.leases import return_all_of
 from app.store.ledger import Ledger
 from app.store.migrate import migrate, reseal_secrets
 from app.store.nodes import join, sole_user
+from app.store.settling import settle_endpoints
 from app.vault import Vault
 from app.visits import Visits
 

@@ -107,12 +107,17 @@ class Ingest:
                 await self._registry.reload()
                 source = self._registry.source(name)
             return [source] if source else []
-        return [source for source in self._registry.sources() if source.adapter and source.adapter.recognizes(request)]
+        of_its_shape = [
+            source for source in self._registry.sources() if source.adapter and source.adapter.recognizes(request)
+        ]
+        return sorted(of_its_shape, key=lambda source: source.trouble is not None)  # it may be theirs, if nobody else's
 
     async def _verifies(self, source: Source, request: NativeRequest) -> bool:
         adapter, secrets = source.adapter, source.secrets
-        if adapter is None or secrets is None:
-            return adapter is not None
+        if adapter is None or source.trouble is not None:
+            return False
+        if secrets is None:
+            return True
         try:
             certificate = await self._certificate(source, adapter, request)
             adapter.verify(request, secrets, self._clock.ms() / 1000, options=source.options, certificate=certificate)
@@ -124,6 +129,8 @@ class Ingest:
         adapter = source.adapter
         if adapter is None:
             return busy(503, f"The mapping of the provider {source.provider!r} is missing.")
+        if source.trouble is not None:
+            return busy(adapter.busy_status, f"{source.trouble}.")
         if request.method != "POST" and (answer := adapter.handshake(request)):
             return handshaken(answer)
         if request.method not in adapter.methods:

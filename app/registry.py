@@ -3,10 +3,13 @@
 Every change of a source or endpoint raises its environment's `config_version` in the same transaction. The ledger
 compares the versions in each commit, so that an event is matched against the registrations that were in force when it
 was committed, whichever node took them.
+
+A row that cannot be read, because its secrets were sealed with another key or its filter no longer compiles, is kept
+apart: nothing is sent to such an endpoint and nothing accepted from such a source, and the others work on.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -20,9 +23,11 @@ from adapters.events import MESSAGE_TYPES, OPT_IN_TYPES, canonical_type
 from adapters.expressions import Expression, compile_expression
 from app.retry import DEFAULT_SCHEDULE_S
 from app.settings import Settings
-from app.signer import Signer
+from app.signer import Signer, generate_secret
 from app.store.roster import Roster, Versions, read_roster, read_versions
-from app.vault import Vault
+from app.store.tables import NOT_ACTIVE
+from app.store.views import HIDDEN
+from app.vault import Vault, VaultError
 
 log = structlog.get_logger()
 
@@ -48,6 +53,8 @@ class Source(msgspec.Struct, frozen=True):
     secrets: dict[str, list[str]] | None
     """None where the source was added with "verification": "none"."""
     options: dict[str, Any]
+    trouble: str | None = None
+    """Why nothing can be accepted from it now, though the provider is to try again."""
 
 
 class Endpoint(msgspec.Struct, frozen=True):
@@ -66,6 +73,12 @@ class Endpoint(msgspec.Struct, frozen=True):
     rate_limit_per_s: float | None
     timeout_s: float
     schedule_s: tuple[float, ...]
+    why_held: str = NOT_ACTIVE
+    """What its deliveries say while it is not active."""
+
+    def shown_headers(self, signed: Mapping[str, str]) -> dict[str, str]:
+        """The headers of an attempt as the log keeps them: the subscriber's own by name alone, then those we signed."""
+        return {**dict.fromkeys(self.headers, HIDDEN), **signed}
 
 
 def subscribed_types(events: str) -> frozenset[str]:
@@ -91,6 +104,8 @@ class Registry:
         self._environments: dict[int, Environment] = {}
         self._sources: dict[str, Source] = {}
         self._endpoints: dict[int, Endpoint] = {}
+        self._rows: dict[int, Any] = {}
+        """What the endpoints were opened from."""
         self._wanting: dict[tuple[int, str], list[Endpoint]] = {}
 
     def source(self, name: str) -> Source | None:
@@ -139,7 +154,8 @@ class Registry:
     def _load(self, roster: Roster) -> None:
         self._environments = {row.id: Environment(env_id=row.env_id, org_id=row.org_id) for row in roster.environments}
         self._sources = {row.name: self._open_source(row) for row in roster.sources}
-        self._endpoints = {row.id: self._open_endpoint(row) for row in roster.endpoints}
+        self._endpoints = {row.id: self._opened_endpoint(row) for row in roster.endpoints}
+        self._rows = {row.id: row for row in roster.endpoints}
         wanting: defaultdict[tuple[int, str], list[Endpoint]] = defaultdict(list)
         for endpoint in self._endpoints.values():
             for event_type in endpoint.types:
@@ -148,14 +164,25 @@ class Registry:
         self._versions = roster.versions
 
     def _open_source(self, row: Any) -> Source:
+        secrets: dict[str, list[str]] | None = None
+        trouble = None
+        if row.verification != "none":
+            try:
+                secrets = self._vault.open(row.secrets_sealed)
+            except VaultError as error:
+                # Without secrets nothing verifies; None would let everything in.
+                secrets = {}
+                trouble = "The secrets of this source cannot be opened"
+                log.error("source.unreadable", source=row.name, error=str(error))  # noqa: TRY400 - it says it all
         return Source(
             id=row.id,
             environment_id=row.environment_id,
             name=row.name,
             provider=row.provider,
             adapter=self._adapter(row.name, row.provider),
-            secrets=None if row.verification == "none" else self._vault.open(row.secrets_sealed),
+            secrets=secrets,
             options=row.options,
+            trouble=trouble,
         )
 
     def _adapter(self, source: str, provider: str) -> Adapter | None:
@@ -164,6 +191,21 @@ class Registry:
         except UnknownProvider:
             log.exception("source.without_mapping", source=source, provider=provider)
             return None
+
+    def _opened_endpoint(self, row: Any) -> Endpoint:
+        """The endpoint as it was opened before, unless its row has changed."""
+        if self._rows.get(row.id) == row:
+            return self._endpoints[row.id]
+        try:
+            return self._open_endpoint(row)
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with one row, the others are to work
+            log.error(  # noqa: TRY400 - the message says what to mend
+                "endpoint.unreadable",
+                endpoint_id=row.id,
+                error=str(error),
+                advice=f"its deliveries are held until PATCH /api/webhooks/manage/{row.id} has mended it",
+            )
+            return self._out_of_use(row, f"the endpoint cannot be used: {error}")
 
     def _open_endpoint(self, row: Any) -> Endpoint:
         return Endpoint(
@@ -174,10 +216,28 @@ class Registry:
             active=row.active,
             filter=compile_expression(row.filter) if row.filter else None,
             transform=compile_expression(row.transform) if row.transform else None,
-            headers=row.headers,
+            headers={name: self._vault.open(value.encode()) for name, value in row.headers.items()},
             signer=Signer(self._vault.open(row.secrets_sealed), row.signature),
             in_flight_max=row.max_in_flight or self._settings.endpoint_in_flight_max,
             rate_limit_per_s=row.rate_limit_per_s,
             timeout_s=row.timeout_s or self._settings.attempt_timeout_s,
             schedule_s=tuple(row.retry_schedule_s) if row.retry_schedule_s is not None else DEFAULT_SCHEDULE_S,
+        )
+
+    def _out_of_use(self, row: Any, reason: str) -> Endpoint:
+        return Endpoint(
+            id=row.id,
+            environment_id=row.environment_id,
+            url=row.url,
+            types=subscribed_types(row.events),
+            active=False,
+            filter=None,
+            transform=None,
+            headers={},
+            signer=Signer([generate_secret()]),  # of no use to anybody, because nothing is sent
+            in_flight_max=1,
+            rate_limit_per_s=None,
+            timeout_s=self._settings.attempt_timeout_s,
+            schedule_s=(),
+            why_held=reason,
         )

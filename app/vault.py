@@ -73,6 +73,11 @@ class Vault:
         return True
 
 
+def is_sealed(text: str) -> bool:
+    """Whether the text looks like a sealed value: tokens begin with a version, 0x80, and the zeros of their time."""
+    return text.startswith("gAAAAA")
+
+
 def _no_key_fits() -> VaultError:
     return VaultError(
         "A stored secret was sealed with another key: MAILWEIR_SECRET_KEY (or secret.key in MAILWEIR_DATA_DIR) must "

@@ -50,6 +50,7 @@ STORE_FLOORS: list[set[str]] = [
     {"tables", "engine", "ids", "errors"},
     {"transactions", "views", "roster", "nodes", "readiness", "receipts", "leases", "arrivals", "replies"},
     {"moves", "accounts", "walks", "ledger", "migrate", "migrations", "idempotency", "drift"},
+    {"settling"},
     {"sources", "endpoints", "log", "recovery"},
 ]
 STORE_FLOOR_OF = {room: level for level, rooms in enumerate(STORE_FLOORS) for room in rooms}

@@ -1,6 +1,6 @@
-"""Endpoints: the subscribers' registrations, and what a change of one means for the deliveries it is owed."""
+"""Endpoints: the subscribers' registrations."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -10,17 +10,25 @@ from msgspec import UNSET, UnsetType
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from app.store.accounts import bump_config
-from app.store.moves import MOVED_MAX, move
-from app.store.tables import CANCELLED, HELD, PENDING, SENDING, DeliveryRow, EndpointRow, table_of
+from app.store.settling import settle
+from app.store.tables import EndpointRow, table_of
 from app.store.transactions import writing
-from app.store.views import shown
+from app.store.views import HIDDEN, shown
 from app.vault import Vault
 
 PAUSED = "paused"
 """The reason kept where a person, not the gateway, made the endpoint inactive."""
 
-_endpoint, _delivery = table_of(EndpointRow), table_of(DeliveryRow)
+_endpoint = table_of(EndpointRow)
 _living = _endpoint.c.deleted_at.is_(None)
+
+MakeKnown = Callable[[], Awaitable[object]]
+"""Called between the change of an endpoint and that of its deliveries, so that whoever sends knows of it by then: a
+sender that takes the endpoint for inactive would hold again what has just been released."""
+
+
+async def _to_nobody() -> None:
+    """For a change that nobody needs to know of at once."""
 
 
 class NewEndpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,7 +68,7 @@ class EndpointChange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Endpoint(msgspec.Struct, frozen=True):
-    """An endpoint as it is listed; its secrets are not in it."""
+    """An endpoint as it is listed; its secrets are not in it, and of its headers only the names."""
 
     id: int
     url: str
@@ -115,7 +123,13 @@ async def create_endpoint(
 
 
 async def change_endpoint(
-    engine: AsyncEngine, vault: Vault, environment_id: int, endpoint_id: int, change: EndpointChange, now: datetime
+    engine: AsyncEngine,
+    vault: Vault,
+    environment_id: int,
+    endpoint_id: int,
+    change: EndpointChange,
+    now: datetime,
+    make_known: MakeKnown = _to_nobody,
 ) -> Endpoint | None:
     """Changes an endpoint and returns it as it is then; None when there is none.
 
@@ -124,38 +138,50 @@ async def change_endpoint(
     values = _values(change, vault)
     if "active" in values:
         values["disabled_reason"] = None if values["active"] else PAUSED
-    return await _update(engine, environment_id, endpoint_id, values, now)
+    return await _update(engine, environment_id, endpoint_id, values, now, make_known)
 
 
-async def enable_endpoint(engine: AsyncEngine, environment_id: int, endpoint_id: int, now: datetime) -> Endpoint | None:
+async def enable_endpoint(
+    engine: AsyncEngine, environment_id: int, endpoint_id: int, now: datetime, make_known: MakeKnown = _to_nobody
+) -> Endpoint | None:
     """Makes the endpoint active; its held deliveries are due now. None when there is none."""
-    return await _update(engine, environment_id, endpoint_id, {"active": True, "disabled_reason": None}, now)
+    values = {"active": True, "disabled_reason": None}
+    return await _update(engine, environment_id, endpoint_id, values, now, make_known)
 
 
 async def disable_endpoint(
-    engine: AsyncEngine, environment_id: int, endpoint_id: int, reason: str, now: datetime
+    engine: AsyncEngine,
+    environment_id: int,
+    endpoint_id: int,
+    reason: str,
+    now: datetime,
+    make_known: MakeKnown = _to_nobody,
 ) -> Endpoint | None:
     """Makes the endpoint inactive, `reason` saying why; its pending deliveries are held. None when there is none."""
-    return await _update(engine, environment_id, endpoint_id, {"active": False, "disabled_reason": reason}, now)
+    values = {"active": False, "disabled_reason": reason}
+    return await _update(engine, environment_id, endpoint_id, values, now, make_known)
 
 
 async def delete_endpoint(
-    engine: AsyncEngine, vault: Vault, environment_id: int, endpoint_id: int, now: datetime
+    engine: AsyncEngine,
+    vault: Vault,
+    environment_id: int,
+    endpoint_id: int,
+    now: datetime,
+    make_known: MakeKnown = _to_nobody,
 ) -> bool:
     """Takes the endpoint and its secrets away and cancels what it is owed; False when there was none."""
-    values = {"deleted_at": now, "active": False, "secrets_sealed": vault.seal([])}
-    return await _update(engine, environment_id, endpoint_id, values, now) is not None
-
-
-async def settle_endpoints(engine: AsyncEngine, now: datetime) -> int:
-    """Finishes, at a start, the changes that a crash cut short; the number of deliveries it moved."""
-    async with engine.connect() as connection:
-        rows = (await connection.execute(sa.select(_endpoint))).all()
-    return sum([await _settle(engine, row, now) for row in rows])
+    values: dict[str, Any] = {"deleted_at": now, "active": False, "secrets_sealed": vault.seal([]), "headers": {}}
+    return await _update(engine, environment_id, endpoint_id, values, now, make_known) is not None
 
 
 async def _update(
-    engine: AsyncEngine, environment_id: int, endpoint_id: int, values: dict[str, Any], now: datetime
+    engine: AsyncEngine,
+    environment_id: int,
+    endpoint_id: int,
+    values: dict[str, Any],
+    now: datetime,
+    make_known: MakeKnown,
 ) -> Endpoint | None:
     update = (
         sa.update(_endpoint)
@@ -168,33 +194,17 @@ async def _update(
         row = (await connection.execute(update)).one_or_none()
     if row is None:
         return None
-    await _settle(engine, row, now)
+    await make_known()
+    await settle(engine, row, now)
     return _shown(row)
-
-
-async def _settle(engine: AsyncEngine, endpoint: sa.Row[Any], now: datetime) -> int:
-    """Moves the endpoint's open deliveries to where its state wants them, a commit's worth at a time."""
-    if endpoint.deleted_at is not None:
-        moves = [(status, CANCELLED) for status in (PENDING, SENDING, HELD)]
-    else:
-        moves = [(HELD, PENDING)] if endpoint.active else [(PENDING, HELD)]
-    return sum([await _move_all(engine, endpoint.id, start, target, now) for start, target in moves])
-
-
-async def _move_all(engine: AsyncEngine, endpoint_id: int, start: str, target: str, now: datetime) -> int:
-    moved = 0
-    while True:
-        async with writing(engine) as connection:
-            batch = await move(connection, start, target, now, _delivery.c.endpoint_id == endpoint_id, MOVED_MAX)
-        moved += len(batch)
-        if len(batch) < MOVED_MAX:
-            return moved
 
 
 def _values(fields: NewEndpoint | EndpointChange, vault: Vault) -> dict[str, Any]:
     values = {name: value for name in fields.__struct_fields__ if (value := getattr(fields, name)) is not UNSET}
     if "secrets" in values:
         values["secrets_sealed"] = vault.seal(values.pop("secrets"))
+    if "headers" in values:
+        values["headers"] = {name: vault.seal(value).decode() for name, value in values["headers"].items()}
     return values
 
 
@@ -208,4 +218,5 @@ async def _find(connection: AsyncConnection, environment_id: int, endpoint_id: i
 def _shown(row: sa.Row[Any]) -> Endpoint:
     columns: dict[str, Any] = {name: getattr(row, name) for name in Endpoint.__struct_fields__}
     columns |= {"created_at": shown(row.created_at), "updated_at": shown(row.updated_at)}
+    columns["headers"] = dict.fromkeys(row.headers, HIDDEN)
     return Endpoint(**columns)

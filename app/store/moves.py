@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.store.engine import skip_locked
-from app.store.tables import CANCELLED, FAILED, HELD, PENDING, DeliveryRow, check_change, table_of
+from app.store.tables import CANCELLED, FAILED, HELD, NOT_ACTIVE, PENDING, DeliveryRow, check_change, table_of
 
 _delivery = table_of(DeliveryRow)
 
@@ -23,8 +23,8 @@ async def move(
 ) -> Sequence[int]:
     """Moves up to `limit` deliveries from `start` to `target`; the ids of those it moved.
 
-    What becomes pending is due at `now` and keeps its count of attempts; what is cancelled is finished. Raises
-    ChangeForbidden where the state table has no such change.
+    What becomes pending is due at `now` and keeps its count of attempts; what is cancelled is finished; what is held
+    says that its endpoint is not active. Raises ChangeForbidden where the state table has no such change.
     """
     check_change(start, {target})
     found = sa.select(_delivery.c.id).where(has_status(start), which).limit(limit)
@@ -34,7 +34,7 @@ async def move(
     moved = (
         sa.update(_delivery)
         .where(_delivery.c.id.in_(ids), _delivery.c.status == start)
-        .values(status=target, lease_node=None, lease_until=None, **_times(target, now))
+        .values(status=target, lease_node=None, lease_until=None, **_also(start, target, now))
         .returning(_delivery.c.id)
     )
     return (await connection.scalars(moved)).all()
@@ -50,7 +50,8 @@ def has_status(status: str) -> sa.ColumnElement[bool]:
     )
 
 
-def _times(target: str, now: datetime) -> dict[str, Any]:
+def _also(start: str, target: str, now: datetime) -> dict[str, Any]:
+    """What changes with the status; `error` stays that of the last attempt unless it says why a delivery is held."""
     if target == PENDING:
-        return {"due_at": now, "finished_at": None}
-    return {"finished_at": now} if target == CANCELLED else {}
+        return {"due_at": now, "finished_at": None} | ({"error": None} if start == HELD else {})
+    return {"finished_at": now} if target == CANCELLED else {"error": NOT_ACTIVE}

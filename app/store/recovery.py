@@ -18,6 +18,7 @@ from app.store.tables import (
     CANCELLED,
     FAILED,
     HELD,
+    NOT_ACTIVE,
     PENDING,
     SENDING,
     DeliveryRow,
@@ -27,8 +28,6 @@ from app.store.tables import (
 )
 from app.store.transactions import writing
 from app.store.walks import ROWS_WALKED_MAX
-
-NOT_ACTIVE = "the endpoint is not active"
 
 _delivery, _event, _endpoint = table_of(DeliveryRow), table_of(EventRow), table_of(EndpointRow)
 

@@ -15,13 +15,15 @@ from app.store.errors import NameTaken
 from app.store.tables import SourceRow, table_of
 from app.store.transactions import writing
 from app.store.views import shown
-from app.vault import Vault
+from app.vault import Vault, VaultError
 
 REQUIRED, NONE = "required", "none"
 VERIFICATIONS = (REQUIRED, NONE)
 
 Secrets = Mapping[str, Sequence[str]]
 """From each name ("signing_secret") to its values; more than one while it rotates."""
+
+UNREADABLE = "(unreadable)"
 
 _source = table_of(SourceRow)
 _living = _source.c.deleted_at.is_(None)
@@ -46,7 +48,10 @@ class SourceChange(msgspec.Struct, frozen=True):
 
 
 class Source(msgspec.Struct, frozen=True):
-    """A source as it is listed: of its secrets only that they are set ("set", "set (2)" while one rotates)."""
+    """A source as it is listed: of its secrets only that they are set ("set", "set (2)" while one rotates).
+
+    Secrets that cannot be opened are UNREADABLE.
+    """
 
     name: str
     provider: str
@@ -146,13 +151,20 @@ async def _find(connection: AsyncConnection, environment_id: int, name: str) -> 
 
 
 def _shown(row: sa.Row[Any], vault: Vault) -> Source:
-    secrets: dict[str, list[str]] = vault.open(row.secrets_sealed)
     return Source(
         name=row.name,
         provider=row.provider,
-        secrets={name: "set" if len(values) == 1 else f"set ({len(values)})" for name, values in secrets.items()},
+        secrets=_shown_secrets(row.secrets_sealed, vault),
         options=row.options,
         verification=row.verification,
         created_at=shown(row.created_at),
         updated_at=shown(row.updated_at),
     )
+
+
+def _shown_secrets(sealed: bytes, vault: Vault) -> dict[str, str]:
+    try:
+        secrets: dict[str, list[str]] = vault.open(sealed)
+    except VaultError:
+        return {UNREADABLE: "set"}
+    return {name: "set" if len(values) == 1 else f"set ({len(values)})" for name, values in secrets.items()}

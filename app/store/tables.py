@@ -73,6 +73,9 @@ DELIVERY_LIFE: dict[str, frozenset[str]] = {
 """From each status, the statuses it may change to."""
 DELIVERY_STATUSES = tuple(DELIVERY_LIFE)
 
+NOT_ACTIVE = "the endpoint is not active"
+"""The `error` of deliveries that are held for no reason of their own; as soon as the endpoint is active they go on."""
+
 
 class ChangeForbidden(Exception):
     """A delivery cannot go from the one status to the other."""
@@ -163,7 +166,10 @@ class SourceRow(_Row, table=True):
 
 
 class EndpointRow(_Row, table=True):
-    """A subscriber's registration. `events` is the list in the caller's words; deleted ones stay for the log's sake."""
+    """A subscriber's registration. `events` is the list in the caller's words; deleted ones stay for the log's sake.
+
+    Of the headers the values are sealed: they may be the subscriber's passwords.
+    """
 
     id: int | None = _numbered()
     environment_id: int = Field(foreign_key="environment.id", index=True)
@@ -277,6 +283,13 @@ class DeliveryRow(_Row, table=True):
             "id",
             sqlite_where=sa.text("status IN ('failed', 'held', 'cancelled')"),
             postgresql_where=sa.text("status IN ('failed', 'held', 'cancelled')"),
+        ),
+        sa.Index(
+            "ix_delivery_held",
+            "endpoint_id",
+            "due_at",
+            sqlite_where=sa.text("status = 'held'"),
+            postgresql_where=sa.text("status = 'held'"),
         ),
         sa.Index("ix_delivery_event", "event_id"),
         sa.Index("ix_delivery_endpoint", "endpoint_id", "id"),

@@ -10,6 +10,9 @@ from adapters.events import iso_millis
 
 T = TypeVar("T")
 
+HIDDEN = "(hidden)"
+"""What is shown in place of a value that may be a secret."""
+
 
 class Page(msgspec.Struct, Generic[T], frozen=True):
     """Rows of a log, newest first; `next_cursor` asks for the page after it, None after the last one."""

@@ -13,6 +13,7 @@ from app.egress import FRAMING_HEADERS
 from app.guard import URL_CHARS_MAX, AddressRefused, Guard
 from app.signer import check_secret
 from app.store import endpoints
+from app.store.views import HIDDEN
 from app.web.event_words import is_known, split_words, unknown_word
 from app.web.problems import FieldError
 
@@ -45,7 +46,10 @@ Transform = Annotated[
     Annotated[str, Meta(max_length=EXPRESSION_CHARS_MAX)] | None,
     Meta(description="JMESPath over the event: yields the body."),
 ]
-Headers = Annotated[dict[str, str], Meta(description="Sent along with every delivery.")]
+Headers = Annotated[
+    dict[str, str],
+    Meta(description="Sent along with every delivery. Shown by name alone, but to the call that sets them."),
+]
 Signature = Annotated[
     Literal["hmac", "ed25519"], Meta(description="Standard Webhooks v1 (hmac) or v1a (ed25519, with a key pair).")
 ]
@@ -170,6 +174,8 @@ def _check_headers(headers: dict[str, str]) -> Iterator[str]:
     for name, value in headers.items():
         if not _TOKEN.fullmatch(name):
             yield f'"{name[:100]}" is not a header name; use letters, digits and hyphens.'
+        elif value == HIDDEN:
+            yield f'give the value of {name} itself: "{HIDDEN}" stands for one that is not shown.'
         elif name.lower() in _OURS or name.lower().startswith(_OUR_PREFIXES):
             yield f"{name} is set by the gateway; leave it out."
         elif len(value) > HEADER_VALUE_CHARS_MAX or not _VALUE.fullmatch(value):

@@ -12,6 +12,7 @@ from app.signer import generate_key_pair, generate_secret, public_key_of
 from app.store import endpoints, recovery
 from app.store.endpoints import NewEndpoint
 from app.store.ids import EVENT, public_id
+from app.vault import VaultError
 from app.web import resending
 from app.web.context import ApiRequest, gateway_of, known_number, principal_of
 from app.web.endpoint_shapes import (
@@ -74,7 +75,7 @@ async def create_endpoint(request: ApiRequest) -> Endpoint:
         gateway.clock.now(),
     )
     await gateway.registry.reload()
-    return await _shown(request, made, secret)
+    return await _shown(request, made, secret, wanted.headers)
 
 
 @get("/{endpoint_id:int}", operation_id="getEndpoint")
@@ -106,9 +107,10 @@ async def change_endpoint(request: ApiRequest, endpoint_id: FromPath[int]) -> En
         present.id,
         endpoints.EndpointChange(**changes),
         gateway.clock.now(),
+        gateway.registry.reload,
     )
-    await gateway.registry.reload()
-    return await _shown(request, _still_there(changed, endpoint_id), secret)
+    gateway.sender.bell.ring()
+    return await _shown(request, _still_there(changed, endpoint_id), secret, wanted.headers)
 
 
 @delete("/{endpoint_id:int}", operation_id="deleteEndpoint")
@@ -117,9 +119,9 @@ async def delete_endpoint(request: ApiRequest, endpoint_id: FromPath[int]) -> No
     gateway = gateway_of(request)
     number = known_number(endpoint_id, "endpoint")
     environment_id = principal_of(request).environment_id
-    if not await endpoints.delete_endpoint(gateway.engine, gateway.vault, environment_id, number, gateway.clock.now()):
+    now, make_known = gateway.clock.now(), gateway.registry.reload
+    if not await endpoints.delete_endpoint(gateway.engine, gateway.vault, environment_id, number, now, make_known):
         raise not_found("endpoint", endpoint_id)
-    await gateway.registry.reload()
 
 
 @post("/{endpoint_id:int}/enable", operation_id="enableEndpoint", status_code=200)
@@ -128,8 +130,9 @@ async def enable_endpoint(request: ApiRequest, endpoint_id: FromPath[int]) -> En
     gateway = gateway_of(request)
     number = known_number(endpoint_id, "endpoint")
     environment_id = principal_of(request).environment_id
-    enabled = await endpoints.enable_endpoint(gateway.engine, environment_id, number, gateway.clock.now())
-    await gateway.registry.reload()
+    now, make_known = gateway.clock.now(), gateway.registry.reload
+    enabled = await endpoints.enable_endpoint(gateway.engine, environment_id, number, now, make_known)
+    gateway.sender.bell.ring()
     return await _shown(request, _still_there(enabled, endpoint_id))
 
 
@@ -213,11 +216,22 @@ def _check_active(endpoint: endpoints.Endpoint) -> None:
         raise Problem(409, f"Endpoint {endpoint.id} is not active ({endpoint.disabled_reason}); enable it first.")
 
 
-async def _shown(request: ApiRequest, endpoint: endpoints.Endpoint, secret: str | None = None) -> Endpoint:
-    """The answer; a private key is not shown even when it was just made, because only the gateway signs with it."""
+async def _shown(
+    request: ApiRequest,
+    endpoint: endpoints.Endpoint,
+    secret: str | None = None,
+    headers: dict[str, str] | UnsetType = UNSET,
+) -> Endpoint:
+    """The answer, with the secret and the headers that were just set.
+
+    A private key is not shown even when it was just made, because only the gateway signs with it.
+    """
     public_key = await _public_key(request, endpoint) if endpoint.signature == "ed25519" else None
+    fields = msgspec.structs.asdict(endpoint)
+    if headers is not UNSET:
+        fields["headers"] = headers
     return Endpoint(
-        **msgspec.structs.asdict(endpoint),
+        **fields,
         public_key=public_key,
         secret=secret if secret and public_key is None else UNSET,
     )
@@ -226,5 +240,8 @@ async def _shown(request: ApiRequest, endpoint: endpoints.Endpoint, secret: str 
 async def _public_key(request: ApiRequest, endpoint: endpoints.Endpoint) -> str | None:
     gateway = gateway_of(request)
     environment_id = principal_of(request).environment_id
-    secrets = await endpoints.endpoint_secrets(gateway.engine, gateway.vault, environment_id, endpoint.id)
+    try:
+        secrets = await endpoints.endpoint_secrets(gateway.engine, gateway.vault, environment_id, endpoint.id)
+    except VaultError:  # the registry has told the operator
+        return None
     return public_key_of(secrets[0]) if secrets else None

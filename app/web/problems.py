@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 
 from app.store.errors import StoreError, driver_message, is_unavailable
 from app.store.ledger import StoreUnavailable
+from app.vault import VaultError
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = "1"
@@ -141,6 +142,11 @@ def _answer_store_refusal(_request: AnyRequest, refusal: StoreError) -> Response
     return _answer(Problem(refusal.status_hint, str(refusal)))
 
 
+def _answer_wrong_key(request: AnyRequest, error: VaultError) -> Response[bytes]:
+    log.error("vault.cannot_open", method=request.scope["method"], path=request.scope["path"], error=str(error))
+    return _answer(Problem(500, f"{error}."))
+
+
 def _answer_fault(request: AnyRequest, fault: Exception) -> Response[bytes]:
     if is_unavailable(fault):
         return _answer_store_trouble(request, fault)
@@ -164,6 +170,7 @@ EXCEPTION_HANDLERS: dict[int | type[Exception], Any] = {
     HTTPException: _answer_refusal,
     StoreUnavailable: _answer_store_trouble,
     StoreError: _answer_store_refusal,
+    VaultError: _answer_wrong_key,
     Exception: _answer_fault,
 }
 """For the application: whatever is raised anywhere becomes problem details."""

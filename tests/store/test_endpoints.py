@@ -2,7 +2,6 @@ from typing import Any
 
 import pytest
 
-from app.store import endpoints
 from app.store.endpoints import (
     EndpointChange,
     change_endpoint,
@@ -12,7 +11,6 @@ from app.store.endpoints import (
     endpoint_secrets,
     get_endpoint,
     list_endpoints,
-    settle_endpoints,
 )
 from app.store.tables import DELIVERY_STATUSES, DeliveryRow, EndpointRow, table_of
 from app.vault import Vault, VaultError
@@ -45,7 +43,7 @@ async def test_an_endpoint_is_shown_as_it_was_given_but_for_its_secrets(world: W
         rate_limit_per_s=0.5,
     )
     assert (created.id, created.events, created.active) == (1, "open,Bounced", True)
-    assert (created.headers, created.retry_schedule_s, created.timeout_s) == ({"X-Tenant": "a"}, [1, 2.5], None)
+    assert (created.headers, created.retry_schedule_s, created.timeout_s) == ({"X-Tenant": "(hidden)"}, [1, 2.5], None)
     assert created.created_at == "2026-03-03T08:15:00.000Z"
     assert await get_endpoint(world.engine, 1, 1) == created
     assert await endpoint_secrets(world.engine, world.vault, 1, 1) == ["whsec_new", "whsec_old"]
@@ -91,6 +89,8 @@ async def test_a_disabled_endpoint_keeps_what_it_is_owed_and_gets_it_when_enable
     same = {status: status for status in DELIVERY_STATUSES}
     assert await _statuses(world, deliveries) == same | {"pending": "held"}
     assert await _statuses(world, others) == same
+    held = await world.row(DeliveryRow, table_of(DeliveryRow).c.id == deliveries["pending"])
+    assert held.error == "the endpoint is not active"
 
     world.clock.advance(days=1)
     enabled = await enable_endpoint(world.engine, 1, 1, world.clock.now())
@@ -98,7 +98,7 @@ async def test_a_disabled_endpoint_keeps_what_it_is_owed_and_gets_it_when_enable
     assert (enabled.active, enabled.disabled_reason) == (True, None)
     assert await _statuses(world, deliveries) == same | {"pending": "pending", "held": "pending"}
     row = await world.row(DeliveryRow, table_of(DeliveryRow).c.id == deliveries["held"])
-    assert row.due_at == world.clock.now()
+    assert (row.due_at, row.error) == (world.clock.now(), None)
 
 
 async def test_a_change_of_active_pauses_and_resumes(world: World) -> None:
@@ -127,31 +127,32 @@ async def test_deleting_an_endpoint_cancels_what_it_is_owed_and_forgets_its_secr
     assert await enable_endpoint(world.engine, 1, 1, world.clock.now()) is None
 
 
-async def test_a_long_backlog_moves_in_several_transactions(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(endpoints, "MOVED_MAX", 2)
-    await world.endpoint()
-    event_id = await world.event()
-    deliveries = [await world.delivery(event_id, 1) for _ in range(5)]
-    await disable_endpoint(world.engine, 1, 1, "paused", world.clock.now())
-    assert {await world.status(delivery_id) for delivery_id in deliveries} == {"held"}
+async def test_who_sends_knows_of_a_change_before_deliveries_move(world: World) -> None:
+    await world.endpoint(active=False)
+    delivery_id = await world.delivery(await world.event(), 1, "held")
+    seen = list[tuple[bool, str]]()
+
+    async def look() -> None:
+        endpoint = await get_endpoint(world.engine, 1, 1)
+        seen.append((endpoint is not None and endpoint.active, await world.status(delivery_id)))
+
+    now = world.clock.now()
+    await enable_endpoint(world.engine, 1, 1, now, look)
+    await disable_endpoint(world.engine, 1, 1, "410 Gone", now, look)
+    await change_endpoint(world.engine, world.vault, 1, 1, EndpointChange(active=True), now, look)
+    await delete_endpoint(world.engine, world.vault, 1, 1, now, look)
+    assert seen == [(True, "held"), (False, "pending"), (True, "held"), (False, "pending")]
+    assert await world.status(delivery_id) == "cancelled"
 
 
-async def test_a_start_finishes_what_a_crash_cut_short(world: World) -> None:
-    for number in (1, 2, 3):
-        await world.endpoint(f"https://{number}.example.com/")
-    event_id = await world.event()
-    left = {
-        "active": await world.delivery(event_id, 1, "held"),
-        "inactive": await world.delivery(event_id, 2, "pending"),
-        "deleted": await world.delivery(event_id, 3, "pending"),
-    }
-    async with world.engine.begin() as connection:
-        table = table_of(EndpointRow)
-        await connection.execute(table.update().where(table.c.id == 2).values(active=False))
-        await connection.execute(table.update().where(table.c.id == 3).values(deleted_at=world.clock.now()))
-    assert await settle_endpoints(world.engine, world.clock.now()) == 3
-    assert await _statuses(world, left) == {"active": "pending", "inactive": "held", "deleted": "cancelled"}
-    assert await settle_endpoints(world.engine, world.clock.now()) == 0
+async def test_the_values_of_headers_are_sealed_and_not_shown(world: World) -> None:
+    created = await world.endpoint(headers={"Authorization": "Bearer SUPERSECRET"})
+    assert created.headers == {"Authorization": "(hidden)"}
+    row = await world.row(EndpointRow)
+    assert "SUPERSECRET" not in repr(row)
+    assert world.vault.open(row.headers["Authorization"].encode()) == "Bearer SUPERSECRET"
+    await delete_endpoint(world.engine, world.vault, 1, 1, world.clock.now())
+    assert (await world.row(EndpointRow)).headers == {}
 
 
 async def test_every_change_raises_the_config_version(world: World) -> None:

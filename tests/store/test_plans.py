@@ -7,6 +7,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import event
 
+from app.store.endpoints import delete_endpoint, disable_endpoint, enable_endpoint
 from app.store.ids import EVENT, public_id
 from app.store.log import (
     DeliveryFilter,
@@ -21,6 +22,7 @@ from app.store.log import (
     list_receipts,
 )
 from app.store.moves import move
+from app.store.settling import settle_changed, settle_endpoints
 from app.store.tables import DELIVERY_STATUSES, RECEIPT_STATUSES
 from app.store.transactions import writing
 from tests.store.world import World
@@ -178,3 +180,28 @@ async def test_deliveries_of_a_status_move_without_a_scan(world: World, plans: A
             await move(connection, status, target, world.clock.now(), sa.true(), 10)
 
     assert [step for step in await plans(run()) if step == "SCAN delivery"] == []
+
+
+async def test_misfits_are_found_in_partial_indexes(world: World, plans: Any) -> None:
+    now = world.clock.now()
+    _assert_partial(await plans(settle_endpoints(world.engine, now)))
+    _assert_partial(await plans(settle_changed(world.engine, now, now)))
+
+
+async def test_the_deliveries_of_a_changed_endpoint_are_found_in_partial_indexes(world: World, plans: Any) -> None:
+    await world.endpoint()
+    event_id = await world.event()
+    for status in DELIVERY_STATUSES:
+        await world.delivery(event_id, 1, status)
+    now = world.clock.now()
+    _assert_partial(await plans(disable_endpoint(world.engine, 1, 1, "410 Gone", now)))
+    _assert_partial(await plans(enable_endpoint(world.engine, 1, 1, now)))
+    _assert_partial(await plans(delete_endpoint(world.engine, world.vault, 1, 1, now)))
+
+
+def _assert_partial(steps: list[str]) -> None:
+    """Open deliveries are found in the indexes of such, and changed by their numbers."""
+    allowed = ("ix_delivery_due", "ix_delivery_held", "ix_delivery_lease", "INTEGER PRIMARY KEY (rowid=?)")
+    steps = [step for step in steps if "delivery" in step]
+    assert steps
+    assert [step for step in steps if not any(index in step for index in allowed)] == []

@@ -51,7 +51,18 @@ async def test_secrets_are_sealed_in_the_database(world: World) -> None:
     row = await world.row(SourceRow)
     assert b"secret-1" not in row.secrets_sealed
     with pytest.raises(VaultError, match="MAILWEIR_SECRET_KEY"):
-        await list_sources(world.engine, Vault(["another key"]), 1)
+        await source_secrets(world.engine, Vault(["another key"]), 1, "prod")
+
+
+async def test_a_source_whose_secrets_cannot_be_opened_is_listed_and_not_changed(world: World) -> None:
+    await _create(world)
+    other = Vault(["another key"])
+    listed = await list_sources(world.engine, other, 1)
+    assert [source.secrets for source in listed] == [{"(unreadable)": "set"}]
+    change = SourceChange(secrets={"token": ["another"]})
+    with pytest.raises(VaultError, match="MAILWEIR_SECRET_KEY"):
+        await change_source(world.engine, other, 1, "prod", change, world.clock.now())
+    assert await _secrets(world) == NEW.secrets
 
 
 async def test_a_name_is_taken_once_over_all_environments(world: World, other_world: World) -> None:

@@ -53,9 +53,25 @@ async def test_every_option_is_kept_and_null_takes_it_away(api: Api) -> None:
     }
     made = await add_endpoint(api, **options)
     assert {name: made[name] for name in options} == options
+    shown = (await api.get(f"{MANAGE}/{made['id']}")).json()
+    assert {name: shown[name] for name in options} == options | {"headers": {"X-Tenant": "(hidden)"}}
     nothing = {name: {} if name == "headers" else None for name in options}
     changed = (await api.patch(f"{MANAGE}/{made['id']}", json=nothing)).json()
     assert {name: changed[name] for name in options} == nothing
+
+
+async def test_the_values_of_headers_are_shown_to_the_call_that_sets_them_alone(api: Api) -> None:
+    made = await add_endpoint(api, headers={"Authorization": "Bearer 1"})
+    assert made["headers"] == {"Authorization": "Bearer 1"}
+    changed = await api.patch(f"{MANAGE}/{made['id']}", json={"headers": {"Authorization": "Bearer 2"}})
+    assert changed.json()["headers"] == {"Authorization": "Bearer 2"}
+    for answer in (
+        await api.get(MANAGE),
+        await api.patch(f"{MANAGE}/{made['id']}", json={"description": "crm"}),
+        await api.post(f"{MANAGE}/{made['id']}/enable"),
+    ):
+        assert "Bearer" not in answer.text
+        assert "Authorization" in answer.text
 
 
 async def test_a_change_leaves_absent_fields_as_they_are(api: Api) -> None:
@@ -149,6 +165,7 @@ BAD_INPUT: list[tuple[dict[str, Any], str, str]] = [
     ({"headers": {"X-A": "1", "x-a": "2"}}, "headers", "twice"),
     ({"headers": {f"X-{n}": "1" for n in range(21)}}, "headers", "20 are allowed"),
     ({"headers": {"X-A": 1}}, "headers", "a text"),
+    ({"headers": {"X-A": "(hidden)"}}, "headers", "the value of X-A itself"),
     ({"signature": "rsa"}, "signature", "one of ed25519, hmac"),
     ({"timeout_s": 0.5}, "timeout_s", "at least 1"),
     ({"timeout_s": 61}, "timeout_s", "at most 60"),
