@@ -1,5 +1,6 @@
 """The inbound flow: find the source, verify, read, store, answer. Reading a stored receipt again takes the same way."""
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from os import urandom
@@ -17,10 +18,11 @@ from app import metrics
 from app.answers import RECEIVED, Answer, busy, handshaken, not_authentic, unknown_source, wrong_method
 from app.clock import Clock
 from app.drift import Drifts
+from app.refusals import Refusals
 from app.registry import Registry, Source
 from app.replies import mark_replies
 from app.settings import Settings
-from app.store.accounts import authenticate
+from app.store.accounts import Principal, authenticate
 from app.store.arrivals import Arrival, NewEvent, NewReceipt
 from app.store.errors import driver_message, is_unavailable
 from app.store.ids import EVENT, public_id
@@ -76,6 +78,7 @@ class Ingest:
         self._settings = settings
         self._next_id = next_id
         self._visits = visits
+        self._refusals = Refusals(clock)
         self._drifts = drifts
 
     async def receive(self, source_name: str | None, request: NativeRequest, *, api_key: str | None = None) -> Answer:
@@ -94,10 +97,12 @@ class Ingest:
         if not candidates:
             metrics.count_refusal("unknown_source")
             return unknown_source(source_name)
+        caller = await self._caller(candidates, api_key)
         for source in candidates[:-1]:
-            if await self._verifies(source, request):
-                return await self._take_in(source, request, api_key)
-        return await self._take_in(candidates[-1], request, api_key)
+            if await self._verifies(source, request, caller):
+                return await self._take_in(source, request, caller)
+            await asyncio.sleep(0)  # other requests have their turn: each of many sources may digest the whole body
+        return await self._take_in(candidates[-1], request, caller)
 
     async def _candidates(self, name: str | None, request: NativeRequest) -> list[Source]:
         """The source of that name, or those whose provider sends requests of this shape."""
@@ -107,16 +112,22 @@ class Ingest:
                 await self._registry.reload()
                 source = self._registry.source(name)
             return [source] if source else []
-        of_its_shape = [
-            source for source in self._registry.sources() if source.adapter and source.adapter.recognizes(request)
-        ]
-        return sorted(of_its_shape, key=lambda source: source.trouble is not None)  # it may be theirs, if nobody else's
+        sources = self._registry.sources()
+        adapters = {source.adapter for source in sources if source.adapter}
+        recognizing = {adapter for adapter in adapters if adapter.recognizes(request)}
+        return sorted((source for source in sources if source.adapter in recognizing), key=_turn)
 
-    async def _verifies(self, source: Source, request: NativeRequest) -> bool:
+    async def _caller(self, candidates: Sequence[Source], api_key: str | None) -> Principal | None:
+        """Whose of the gateway's own keys the request carries, where a mapping accepts these."""
+        if api_key is None or not any(source.adapter and source.adapter.accepts_api_key for source in candidates):
+            return None
+        return await authenticate(self._engine, api_key)
+
+    async def _verifies(self, source: Source, request: NativeRequest, caller: Principal | None) -> bool:
         adapter, secrets = source.adapter, source.secrets
         if adapter is None or source.trouble is not None:
             return False
-        if secrets is None:
+        if secrets is None or _may_post(caller, adapter, source):
             return True
         try:
             certificate = await self._certificate(source, adapter, request)
@@ -125,7 +136,7 @@ class Ingest:
             return False
         return True
 
-    async def _take_in(self, source: Source, request: NativeRequest, api_key: str | None) -> Answer:
+    async def _take_in(self, source: Source, request: NativeRequest, caller: Principal | None) -> Answer:
         adapter = source.adapter
         if adapter is None:
             return busy(503, f"The mapping of the provider {source.provider!r} is missing.")
@@ -137,16 +148,15 @@ class Ingest:
             metrics.count_refusal("method")
             return wrong_method(adapter)
         now_ms = self._clock.ms()
-        receipt = self._receipt(source, request)
+        receipt = self._receipt(source, adapter, request)
         try:
-            secrets = None if await self._has_key(adapter, source, api_key) else source.secrets
+            secrets = None if _may_post(caller, adapter, source) else source.secrets
             reading = await self._read(source, adapter, request, secrets, now_ms)
             receipt.reason = await self._consent(source, adapter, reading)
             await mark_replies(self._engine, source.environment_id, reading.events)
         except VerificationFailed as failure:
             receipt.reason = str(failure)
-            receipt.body = request.body[: self._settings.rejected_body_bytes_max]
-            return await self._store(Arrival(receipt, [], rejected=True), source, adapter, RECEIVED)
+            return await self._refuse(receipt, source, adapter)
         except _Unreachable as unreachable:
             metrics.count_refusal("unreachable")
             return busy(adapter.busy_status, f"{unreachable}.")
@@ -194,6 +204,12 @@ class Ingest:
         log.info("subscription.confirmed", source=source.name)
         return "subscription confirmed"
 
+    async def _refuse(self, receipt: NewReceipt, source: Source, adapter: Adapter) -> Answer:
+        if not self._refusals.keeps(source.name):
+            return _not_authentic(source, adapter, receipt.reason)
+        receipt.body = receipt.body[: self._settings.rejected_body_bytes_max]
+        return await self._store(Arrival(receipt, [], rejected=True), source, adapter, RECEIVED)
+
     async def _store(self, arrival: Arrival, source: Source, adapter: Adapter, answer: Answer) -> Answer:
         try:
             await self._ledger.take_in(arrival)
@@ -204,27 +220,16 @@ class Ingest:
         if arrival.status != REJECTED:
             return answer
         log.info("inbound.rejected", source=source.name, reason=arrival.reason)
-        by_password = "basic_auth" in (source.secrets or {})
-        return not_authentic(adapter, arrival.reason, by_password=by_password)
+        return _not_authentic(source, adapter, arrival.reason)
 
-    async def _has_key(self, adapter: Adapter, source: Source, api_key: str | None) -> bool:
-        """True when the request carries one of the gateway's own keys, for a mapping that accepts these."""
-        if api_key is None or not adapter.accepts_api_key:
-            return False
-        principal = await authenticate(self._engine, api_key)
-        return (
-            principal is not None
-            and principal.environment_id == source.environment_id
-            and principal.role in WRITING_ROLES
-        )
-
-    def _receipt(self, source: Source, request: NativeRequest) -> NewReceipt:
+    def _receipt(self, source: Source, adapter: Adapter, request: NativeRequest) -> NewReceipt:
+        """The request as it is kept: what proves who sent it stays, what would let a reader pose as them does not."""
         return NewReceipt(
             id=self._next_id(),
             source_id=source.id,
             method=request.method,
-            url=request.url[:URL_CHARS_MAX],
-            headers=_json.encode(_without_credentials(request)),
+            url=adapter.carriers.without_query(request.url)[:URL_CHARS_MAX],
+            headers=_json.encode(adapter.carriers.without_headers(request.headers)),
             body=request.body,
         )
 
@@ -314,11 +319,26 @@ class Ingest:
         return number
 
 
-def _without_credentials(request: NativeRequest) -> dict[str, str]:
-    """The headers as they are kept: what proves who sent it stays, what would let a reader pose as them does not."""
-    return {
-        name: "(hidden)" if name in ("authorization", "cookie") else value for name, value in request.headers.items()
-    }
+def _turn(source: Source) -> tuple[bool, bool]:
+    """Sorts sources of one shape: what a secret proves, what nothing proves, what may belong to a source in trouble."""
+    proves = source.secrets is not None and (
+        any(source.secrets.values()) or bool(source.adapter and source.adapter.signs)
+    )
+    return source.trouble is not None, not proves
+
+
+def _may_post(caller: Principal | None, adapter: Adapter, source: Source) -> bool:
+    """Whether the key that the request carries is proof enough for this source."""
+    return (
+        caller is not None
+        and adapter.accepts_api_key
+        and caller.environment_id == source.environment_id
+        and caller.role in WRITING_ROLES
+    )
+
+
+def _not_authentic(source: Source, adapter: Adapter, reason: str | None) -> Answer:
+    return not_authentic(adapter, reason, by_password="basic_auth" in (source.secrets or {}))
 
 
 def _native(stored: StoredReceipt) -> NativeRequest:

@@ -30,7 +30,7 @@ FLOORS: list[set[str]] = [
     {"adapters.mapping"},
     {"adapters.catalog"},
     {"app", "app.settings", "app.clock", "app.bell", "app.retry", "app.guard", "app.outcome", "app.answers"},
-    {"app.metrics", "app.signer", "app.egress", "app.vault", "app.visits"},
+    {"app.metrics", "app.signer", "app.egress", "app.vault", "app.visits", "app.refusals"},
     {"app.store"},
     {"app.registry", "app.housekeeping", "app.replies", "app.trial", "app.mapping_files", "app.drift"},
     {"app.lanes", "app.sandbox"},
