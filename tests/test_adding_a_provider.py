@@ -128,5 +128,5 @@ def _wait_until_ready(process: subprocess.Popen[bytes], port: str, log: Path) ->
 
 def test_every_command_is_one_that_was_run() -> None:
     commands = "\n".join(block.text for block in blocks() if block.language == "sh")
-    assert len(re.findall(r"^mailweir ", commands, re.MULTILINE)) >= 9
+    assert len(re.findall(r"^mailweir ", commands, re.MULTILINE)) >= 11
     assert all(_SAVED_AS.search(block.before) for block in blocks() if block.language in ("json", "yaml"))
