@@ -14,7 +14,9 @@ from adapters.errors import MappingInvalid, UnknownProvider
 from adapters.mapping import load_mapping
 from app.cli.configuration import settings_in_force
 from app.cli.errors import CheckFailed, Misconfigured
+from app.cli.mapping_trial import try_mapping
 from app.cli.output import json_option, show_list, show_one
+from app.cli.skeleton import new_mapping
 from app.mapping_files import mistakes_in_samples
 
 _SUFFIX = ".yaml"
@@ -35,8 +37,14 @@ def mappings() -> None:
     Examples:
         mailweir mappings list
         mailweir mappings show sendgrid
-        mailweir mappings check mappings/acme.yaml
+        mailweir mappings new acme payload.json
+        mailweir mappings try acme.yaml payload.json
+        mailweir mappings check acme.yaml
     """
+
+
+mappings.add_command(try_mapping)
+mappings.add_command(new_mapping)
 
 
 @mappings.command("list")

@@ -8,10 +8,9 @@ import rich_click as click
 from click import argument, option
 
 from adapters.adapter import Adapter
-from adapters.errors import MappingInvalid
-from adapters.mapping import load_mapping
 from app.cli.configuration import settings_in_force
 from app.cli.errors import Misconfigured
+from app.cli.mapping_trial import adapter_in
 from app.cli.mappings import find_adapter
 from app.trial import Attempted, Normalized, Trial
 
@@ -61,10 +60,7 @@ def _result(trial: Trial, line: bytes) -> Normalized:
 
 
 def _from_file(path: Path, provider: str) -> Adapter:
-    try:
-        adapter = load_mapping(path.read_text("utf-8"), str(path))
-    except (MappingInvalid, OSError, UnicodeDecodeError) as error:
-        raise Misconfigured(str(error)) from error
+    adapter = adapter_in(path)
     if adapter.name != provider:
         raise Misconfigured(f"{path} is the mapping of '{adapter.name}', not of '{provider}'")
     return adapter

@@ -1,0 +1,362 @@
+"""`mailweir mappings new`: the first draft of a mapping, from a payload that somebody pasted."""
+
+import copy
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple, cast
+
+import msgspec
+import rich_click as click
+import yaml
+from click import argument, option
+
+from adapters.errors import MapFailed, MappingInvalid
+from adapters.mapping import load_mapping
+from adapters.times import time_reader
+from app.cli.errors import CheckFailed, Misconfigured
+from app.cli.guesses import Found, Items, Way, address_in, any_address, expression, find, find_items, unified_type
+from app.mapping_files import mistakes_in_samples
+from app.trial import Attempted, Trial, WireRequest
+
+PAYLOAD_BYTES_MAX = 1_000_000
+ITEMS_LOOKED_AT = 50
+UNUSED_MAX = 40
+UNKNOWN = "email.unknown"
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_PLAIN_YAML = re.compile(r"(?!(?:true|false|null)$)[A-Za-z_][\w.]*", re.ASCII)
+_EXAMPLE = {
+    "event": "delivered",
+    "id": "evt-00000001",
+    "message_id": "msg-00000001",
+    "email": "ann@example.com",
+    "timestamp": 1_772_525_700,
+}
+_COMMON = ("email_id", "message_id", "event_id", "recipient", "timestamp", "subject", "from", "tags", "metadata")
+_BLOCKS = {
+    "email.click": {"click": ("url",), "client": ("ip", "user_agent")},
+    "email.open": {"client": ("ip", "user_agent")},
+    "email.unsubscribe": {"client": ("ip", "user_agent")},
+    "email.bounced": {"bounce": ("category", "smtp_code", "diagnostic")},
+    "email.deferred": {"deferral": ("smtp_code", "diagnostic")},
+    "email.delivered": {"delivery": ("smtp_code", "diagnostic")},
+}
+_CLASSES = {
+    "hard": ("hard", "permanent", "invalid"),
+    "soft": ("soft", "transient", "temporary", "full"),
+    "block": ("block", "blocked", "spam", "policy"),
+}
+_ID_PLACEHOLDERS = {"event_id": "evt-$unique", "email_id": "$unique", "message_id": "<$unique@example.com>"}
+
+
+class Draft(NamedTuple):
+    """A mapping's text, and what had to be left open."""
+
+    text: str
+    missing: Sequence[str]
+
+
+@click.command("new")
+@argument("name")
+@argument("payload", type=click.File("rb"), required=False)
+@option("--output", type=click.Path(file_okay=False, exists=True, path_type=Path), default=".", help="The folder.")
+@option("--force", is_flag=True, help="Write over a file that is there.")
+def new_mapping(name: str, payload: BinaryIO | None, output: Path, force: bool) -> None:
+    """Write NAME.yaml, a first mapping for the provider NAME, guessed from a PAYLOAD of its webhooks.
+
+    PAYLOAD is a file with a body in JSON as the provider posts it, or - for standard input; without one, a small
+    example stands in for it. Addresses, ids and times in the mapping's sample are replaced.
+
+    \b
+    Examples:
+        mailweir mappings new acme payload.json
+        pbpaste | mailweir mappings new acme - --output mappings
+        mailweir mappings try mappings/acme.yaml payload.json
+    """
+    if not _NAME.fullmatch(name):
+        raise click.BadParameter("a provider's name has small letters, digits and _, and begins with a letter")
+    path = output / f"{name}.yaml"
+    if path.exists() and not force:
+        raise Misconfigured(f"{path} is there already; --force writes over it")
+    native = _EXAMPLE if payload is None else _parsed(payload.read(PAYLOAD_BYTES_MAX + 1))
+    draft = draft_mapping(name, native)
+    path.write_text(draft.text, "utf-8")
+    click.echo(str(path))
+    for left_open in draft.missing:
+        click.echo(f"not found: {left_open}", err=True)
+    if mistake := _mistake(draft.text, path, native):
+        raise CheckFailed(f"{path} is written, and needs your hand: {mistake}")
+
+
+def draft_mapping(name: str, payload: Any) -> Draft:
+    """What can be guessed of a mapping. Raises Misconfigured for a payload in which nothing is about a message."""
+    found = find_items(payload)
+    found = found._replace(items=found.items[:ITEMS_LOOKED_AT])
+    if not found.items:
+        raise Misconfigured("the payload holds no object; paste one as the provider posts it")
+    fields = _common_fields(found)
+    if not fields.keys() & {"recipient", "email_id", "message_id"}:
+        raise Misconfigured("the payload has neither an address nor a message's id, so it is not about a message")
+    mapping = "\n".join((_head(name), _items(found, fields), _fields(fields), _types(found, fields)))
+    parts = (mapping, _unused(found, mapping), _samples(payload, found, fields))
+    missing = [field for field in ("recipient", "email_id", "timestamp") if field not in fields]
+    return Draft("\n".join(filter(None, parts)), [*missing, *([] if found.type else ["native_type"])])
+
+
+def _parsed(given: bytes) -> Any:
+    if len(given) > PAYLOAD_BYTES_MAX:
+        raise Misconfigured(f"the payload is larger than {PAYLOAD_BYTES_MAX} bytes; one event is enough")
+    try:
+        native = msgspec.json.decode(given)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as mistake:
+        raise Misconfigured(f"the payload is not JSON: {mistake}") from mistake
+    if not isinstance(native, dict | list):
+        raise Misconfigured("the payload is no object and no list")
+    return cast("Any", native)
+
+
+def _common_fields(found: Items) -> dict[str, Found]:
+    """Where each field stands: in the first item that has it. No place is used for two fields."""
+    fields: dict[str, Found] = {}
+    taken = [found.type.path] if found.type else []
+    for field in _COMMON:
+        place = _first(found, field, [*taken, *_kept_for_others(found, field, taken)])
+        if place is not None:
+            fields[field] = place
+            taken.append(place.path)
+    if "recipient" not in fields and (place := any_address(found.items[0], without=taken)):
+        fields["recipient"] = place
+    return fields
+
+
+def _first(found: Items, field: str, without: Sequence[Way]) -> Found | None:
+    return next((place for item in found.items if (place := find(item, field, without=without))), None)
+
+
+def _kept_for_others(found: Items, field: str, taken: Sequence[Way]) -> list[Way]:
+    """An id of RFC 5322, "<…@…>", is no id of the provider's own."""
+    message_id = _first(found, "message_id", taken) if field == "email_id" else None
+    return [message_id.path] if message_id else []
+
+
+def _head(name: str) -> str:
+    return f"""\
+# A first draft, guessed from one payload: compare it with the provider's documentation, then go through
+# `mailweir mappings try {name}.yaml payload.json` and `mailweir mappings check {name}.yaml`.
+provider: {name}
+title: {name.replace("_", " ").title()}
+decode: json
+
+# Credentials in the URL (https://user:password@…), which nearly every provider can send. Most sign as well:
+#   scheme: hmac
+#   signed: [raw_body]
+#   signature: {{header: x-signature, encoding: hex}}
+verify:
+  scheme: basic
+"""
+
+
+def _items(found: Items, fields: Mapping[str, Found]) -> str:
+    lines = list[str]()
+    if found.path:
+        lines.append(f"each: {_yaml(expression(found.path))}")
+    if found.type is None:
+        lines += ["# Nothing in the payload looks like a type: put an expression here.", "native_type: \"'event'\""]
+    else:
+        lines.append(f"native_type: {_yaml(expression(found.type.path))}")
+    if "event_id" in fields:
+        lines.append("# What stays the same when the provider sends an event again; without this line, the whole item.")
+        lines.append(f"dedup: [{_yaml(expression(fields['event_id'].path))}]")
+    return "\n".join(lines) + "\n"
+
+
+def _fields(fields: Mapping[str, Found]) -> str:
+    lines = ["fields:"]
+    for name, place in fields.items():
+        lines.append(f"  {name}: {_time(place) if name == 'timestamp' else _reader(name, place)}")
+    if "timestamp" not in fields:
+        lines.append("  timestamp: {or_received: true}        # no time was found in the payload")
+    return "\n".join(lines) + "\n"
+
+
+def _reader(name: str, place: Found) -> str:
+    path = expression(place.path)
+    if name == "recipient" and (isinstance(place.value, list) or address_in(place.value) != place.value):
+        return _yaml(f"addresses({path})[0]")
+    return _yaml(path)
+
+
+def _time(place: Found) -> str:
+    path, value = _yaml(expression(place.path)), place.value
+    try:
+        moment_ms = time_reader()(value)
+    except MapFailed as mistake:
+        if "without a zone" in str(mistake):
+            return f"{{time: {path}, zone: UTC}}        # the zone is a guess"
+        return f"{{time: {path}, format: rfc2822}}"
+    unit = _unit(value, moment_ms)
+    return f"{{time: {path}, unit: {unit}}}" if unit else path
+
+
+def _unit(value: Any, moment_ms: int) -> str | None:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    scale = number / moment_ms
+    return "s" if scale < 0.01 else "ms" if scale < 10 else "us" if scale < 10_000 else "ns"
+
+
+def _words(found: Items) -> dict[str, Mapping[str, Any]]:
+    """Each native type of the payload and the first item of that type."""
+    words: dict[str, Mapping[str, Any]] = {}
+    for item in found.items:
+        word = _at(item, found.type.path) if found.type else "event"
+        if isinstance(word, str):
+            words.setdefault(word, item)
+    return words
+
+
+def _types(found: Items, fields: Mapping[str, Found]) -> str:
+    lines = ["# What is not named here is quarantined, and listed by `mailweir sources drift`.", "types:"]
+    taken = [place.path for place in fields.values()] + ([found.type.path] if found.type else [])
+    tables = False
+    for word, item in _words(found).items():
+        type_ = unified_type(word)
+        if type_ is None:
+            lines.append(f"  {_yaml(word)}: {UNKNOWN}        # not a word that is known: choose the type")
+            continue
+        blocks = dict(_blocks(type_, word, item, taken))
+        tables |= any("bounce_classes" in block for block in blocks.values())
+        if not blocks:
+            lines.append(f"  {_yaml(word)}: {type_}")
+            continue
+        lines += [f"  {_yaml(word)}:", f"    type: {type_}", "    fields:"]
+        lines += [f"      {name}: {{{block}}}" for name, block in blocks.items()]
+    return "\n".join(lines) + "\n" + (_tables() if tables else "")
+
+
+def _blocks(type_: str, word: str, item: Mapping[str, Any], taken: Sequence[Way]) -> Iterator[tuple[str, str]]:
+    for block, names in _BLOCKS.get(type_, {}).items():
+        places = {name: place for name in names if (place := find(item, name, without=taken))}
+        parts = [f"{name}: {_yaml(expression(place.path))}" for name, place in places.items()]
+        if block == "bounce":
+            parts.insert(0, f"class: {_class(word, places.get('category'))}")
+        if parts:
+            yield block, ", ".join(parts)
+
+
+def _class(word: str, category: Found | None) -> str:
+    for class_, hints in _CLASSES.items():
+        if any(hint in word.lower() for hint in hints):
+            return f"{{const: {class_}}}"
+    return f"{{table: bounce_classes, of: {_yaml(expression(category.path))}}}" if category else "{const: unknown}"
+
+
+def _tables() -> str:
+    pairs = [f"{hint}: {class_}" for class_, hints in _CLASSES.items() for hint in hints]
+    return f"\ntables:\n  bounce_classes: {{{', '.join(pairs)}, default: unknown}}\n"
+
+
+def _unused(found: Items, mapping: str) -> str:
+    """The keys that the draft does not read, so that what comes later is seen as new."""
+    try:
+        adapter = load_mapping(mapping, "draft")
+    except MappingInvalid:
+        return ""
+    rest = [key for key in dict.fromkeys(key for item in found.items for key in item) if not adapter.names_key(key)]
+    if not rest:
+        return ""
+    listed = "\n".join(f"  - {_yaml(key)}" for key in rest[:UNUSED_MAX])
+    return f"# Keys of no use so far. Any that is neither read nor listed counts as new.\nunused:\n{listed}\n"
+
+
+def _samples(payload: Any, found: Items, fields: Mapping[str, Found]) -> str:
+    """The payload's own items, one of each type, with placeholders."""
+    samples: dict[str, Any] = {"batches": True} if found.listed else {}
+    if found.path:
+        samples["envelope"] = _with_placeholders(_enclosed(payload, found), found, fields)
+    samples["events"] = {word: _with_placeholders(item, found, fields) for word, item in _words(found).items()}
+    written = yaml.safe_dump({"samples": samples}, sort_keys=False, allow_unicode=True, width=110)
+    return "# Played by `mailweir trigger`; go through them for what should not be published.\n" + written
+
+
+def _enclosed(payload: Any, found: Items) -> Any:
+    """The payload with its items taken out."""
+    envelope = copy.deepcopy(payload)
+    inner = envelope
+    for step in found.path[:-1]:
+        inner = inner[step]
+    inner[found.path[-1]] = "$items" if found.listed else "$item"
+    return envelope
+
+
+def _with_placeholders(value: Any, found: Items, fields: Mapping[str, Found]) -> Any:
+    whole, addresses = dict[Any, str](), set[str]()
+    for item in found.items:
+        there = {field: _at(item, place.path) for field, place in fields.items()}
+        whole |= {there[field]: text for field, text in _ID_PLACEHOLDERS.items() if _is_telling(there.get(field))}
+        if named := _time_placeholder(there.get("timestamp")):
+            whole[there["timestamp"]] = named
+        if address := address_in(there.get("recipient")):
+            addresses.add(address)
+    return _replaced(value, whole, addresses)
+
+
+def _is_telling(value: Any) -> bool:
+    """Whether a value is an id wherever it stands, and not a small number that stands for many things."""
+    return (isinstance(value, str) and len(value) >= 6) or (type(value) is int and value > 99_999)
+
+
+def _time_placeholder(value: Any) -> str | None:
+    try:
+        unit = _unit(value, time_reader()(value))
+    except MapFailed:
+        return None
+    return {"s": "$unix", "ms": "$unix_ms", None: "$iso"}.get(unit)
+
+
+def _replaced(value: Any, whole: Mapping[Any, str], addresses: set[str]) -> Any:
+    if isinstance(value, dict):
+        native = cast("dict[str, Any]", value)
+        return {key: _replaced(inner, whole, addresses) for key, inner in native.items()}
+    if isinstance(value, list):
+        return [_replaced(inner, whole, addresses) for inner in cast("list[Any]", value)]
+    if isinstance(value, str | int | float) and not isinstance(value, bool) and value in whole:
+        return whole[value]
+    if isinstance(value, str):
+        for address in addresses:
+            value = value.replace(address, "$recipient")
+    return value
+
+
+def _at(item: Any, path: Sequence[str | int]) -> Any:
+    for step in path:
+        try:
+            item = item[step]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return item
+
+
+def _yaml(text: str) -> str:
+    """An expression, a word or a key as YAML reads it back, also between brackets."""
+    return text if _PLAIN_YAML.fullmatch(text) else _quoted(text)
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'" if text.isprintable() else msgspec.json.encode(text).decode()
+
+
+def _mistake(text: str, path: Path, payload: Any) -> str | None:
+    """Why the draft is not sound yet, or does not read the payload it was made of."""
+    try:
+        adapter = load_mapping(text, str(path))
+    except MappingInvalid as mistake:
+        return str(mistake)
+    if mistakes := mistakes_in_samples(adapter, str(path)):
+        return str(mistakes[0])
+    trial = Trial(adapter, body_bytes_max=PAYLOAD_BYTES_MAX)
+    tried = trial.read(Attempted(request=WireRequest(body_b64=msgspec.json.encode(payload))))
+    return tried.quarantined[0].reason if tried.quarantined else tried.error
