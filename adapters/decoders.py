@@ -17,6 +17,8 @@ DEPTH_MAX = 64
 """Objects and lists inside each other."""
 ITEMS_MAX = 20_000
 """Items of one batch: entries of a JSON array, or lines."""
+CONTAINERS_MAX = 500_000
+"""Objects and lists of one document, counted by their brackets before it is read: each costs more than its bytes."""
 FORM_FIELDS_MAX = 2_000
 PART_HEADER_BYTES_MAX = 16_384
 LONE_SURROGATES_MAX = 1_000
@@ -59,8 +61,11 @@ def parse_json(data: bytes | str) -> Any:
     cut in the middle of an emoji) becomes U+FFFD. NaN and Infinity are refused.
     """
     raw = (data.encode("utf-8", "replace") if isinstance(data, str) else data).removeprefix(_BOM)
+    opened = raw.count(b"[") + raw.count(b"{")
+    if opened > CONTAINERS_MAX:
+        raise DecodeFailed(f"the body holds {opened:,} objects and lists, {CONTAINERS_MAX:,} are the most")
     value = _parse(raw)
-    if raw.count(b"[") + raw.count(b"{") > DEPTH_MAX:
+    if opened > DEPTH_MAX:
         _refuse_depth(value)
     return value
 

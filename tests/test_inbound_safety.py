@@ -9,7 +9,8 @@ import pytest
 import sqlalchemy as sa
 
 from adapters.catalog import Catalog
-from adapters.errors import VerificationFailed
+from adapters.decoders import CONTAINERS_MAX, parse_json
+from adapters.errors import DecodeFailed, VerificationFailed
 from adapters.request import NativeRequest
 from app.gateway import Gateway
 from app.refusals import REJECTED_KEPT_PER_MINUTE
@@ -125,6 +126,11 @@ class TestWork:
     def test_an_odd_large_body_costs_no_more_than_its_length(self, body: bytes) -> None:
         """The test would not end where the cost grew faster than the body."""
         assert CATALOG.recognize(unsigned(body)) == []
+
+    def test_more_objects_and_lists_than_a_batch_needs_are_refused_unread(self) -> None:
+        assert parse_json(b"[" + b",".join([b"{}"] * (CONTAINERS_MAX - 1)) + b"]")
+        with pytest.raises(DecodeFailed, match="the most"):
+            parse_json(b"[" * (CONTAINERS_MAX + 1))
 
 
 def refused(provider: str, request: NativeRequest) -> None:
