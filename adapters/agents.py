@@ -20,25 +20,34 @@ MACHINE_REASONS: dict[str, str] = {
 }
 """The words of `client.machine_reason`, besides providers' own."""
 
-AGENT_PATTERNS: tuple[tuple[str, str], ...] = (
+AGENT_MARKS: tuple[tuple[str, tuple[str, ...]], ...] = (
     # https://support.google.com/a/answer/3299041 and https://help.yahoo.com/kb/yahoo-mail-proxy-SLN28749.html: both
     # fetch pictures for the person who reads. Agents as at https://www.unmta.com/docs/bot-signatures, seen 2026-11.
-    (IMAGE_PROXY, r"googleimageproxy|ggpht\.com|yahoomailproxy"),
+    (IMAGE_PROXY, ("googleimageproxy", "ggpht.com", "yahoomailproxy")),
     # https://check.live-direct-marketing.online/blog/bot-clicks-security-scanners-detect, seen 2026-11. Many scanners
     # pose as browsers, so that not being here says nothing. Not verified with the vendors, who publish no agents.
-    (SCANNER, r"barracuda|proofpoint|mimecast|ciscosecureemail|symantec|messagelabs|fortimail"),
+    (SCANNER, ("barracuda", "proofpoint", "mimecast", "ciscosecureemail", "symantec", "messagelabs", "fortimail")),
     # https://suped.com/learn/email-deliverability/how-can-i-identify-bot-user-agents-in-my-email-click-data, seen
-    # 2026-11. CUBOT is a brand of telephones.
-    (BOT, r"(?<!cu)bot\b|crawler|spider|bingpreview|facebookexternal|slackbot|snap url preview|headlesschrome"),
-    (BOT, r"^(?:curl|wget|java|jetty|python-|python/|aiohttp|go-http-client|libwww-perl|apache-httpclient|lua-resty)"),
+    # 2026-11, as the beginnings below.
+    (BOT, ("crawler", "spider", "bingpreview", "facebookexternal", "slackbot", "snap url preview", "headlesschrome")),
 )
-"""Kinds of programs with a pattern of their agents, lower-case; the first that fits counts."""
+"""Kinds of programs with what stands in their agents, in lower case; the first that fits counts."""
 
-_PATTERNS = [(kind, re.compile(pattern)) for kind, pattern in AGENT_PATTERNS]
+_SCRIPTS = (
+    *("curl", "wget", "java", "jetty", "python-", "python/", "aiohttp", "go-http-client"),
+    *("libwww-perl", "apache-httpclient", "lua-resty"),
+)
+"""How the agents of libraries begin."""
+
+_BOT_NAME = re.compile(r"(?<!cu)bot\b")  # CUBOT is a brand of telephones
 
 
 @lru_cache(AGENTS_REMEMBERED)
 def kind_of(user_agent: str) -> str | None:
     """IMAGE_PROXY, SCANNER or BOT; None for everything that may be a person's."""
     agent = user_agent[:AGENT_CHARACTERS_MAX].lower()
-    return next((kind for kind, pattern in _PATTERNS if pattern.search(agent)), None)
+    for kind, marks in AGENT_MARKS:
+        for mark in marks:
+            if mark in agent:
+                return kind
+    return BOT if agent.startswith(_SCRIPTS) or ("bot" in agent and _BOT_NAME.search(agent)) else None

@@ -3,7 +3,7 @@
 import pytest
 
 from adapters.adapter import Adapter
-from adapters.agents import AGENT_PATTERNS, MACHINE_REASONS
+from adapters.agents import AGENT_MARKS, MACHINE_REASONS
 from adapters.events import Bounce, Client
 from adapters.mapping import load_mapping
 from tests.adapters.native_fixtures import read
@@ -134,5 +134,7 @@ def test_an_agent_of_any_length_is_looked_at_no_further_than_its_beginning(acme:
     assert client(acme, agent="-" * 1_000_000 + "bot").machine is None
 
 
-def test_every_pattern_leads_to_a_reason_with_a_meaning() -> None:
-    assert {kind for kind, _ in AGENT_PATTERNS} <= MACHINE_REASONS.keys()
+def test_every_mark_can_be_found_and_leads_to_a_reason_with_a_meaning() -> None:
+    for kind, marks in AGENT_MARKS:
+        assert kind in MACHINE_REASONS
+        assert all(mark == mark.lower() for mark in marks)
