@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import blake2b
+from itertools import filterfalse
 from typing import Any, NamedTuple, cast
 
 import msgspec
@@ -151,9 +152,9 @@ class Reader(NamedTuple):
 
     def _unread(self, item: Any) -> Sequence[str]:
         """The keys of the item that the mapping does not name."""
-        if self.named is None or type(item) is not dict or self.named.issuperset(cast("dict[str, Any]", item)):
+        if self.named is None or type(item) is not dict:
             return ()
-        return [key for key in cast("dict[str, Any]", item) if key not in self.named]
+        return list(filterfalse(self.named.__contains__, cast("dict[str, Any]", item)))
 
     def _per_recipient(self, recipients: Sequence[Any] | None, scope: Scope) -> Iterator[Scope]:
         if not recipients:

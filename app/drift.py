@@ -20,8 +20,8 @@ WRITE_INTERVAL_S = 5.0
 NAME_CHARS_MAX = 100
 SAMPLE_CHARS_MAX = 500
 
-Tallies = dict[tuple[str, str], Drift]
-"""By kind and name."""
+Tallies = dict[str, Drift]
+"""By name."""
 
 
 class Drifts:
@@ -29,7 +29,8 @@ class Drifts:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._tallies: dict[int, Tallies] = {}
+        self._tallies: dict[tuple[int, str], Tallies] = {}
+        """By source and kind."""
         self._writing: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -46,12 +47,19 @@ class Drifts:
 
     def note(self, source_id: int, receipt_id: int, unnamed: Sequence[Unnamed]) -> None:
         """Counts what a receipt of the source brought."""
-        tallies = self._tallies.setdefault(source_id, {})
+        types = self._tallies.setdefault((source_id, TYPE), {})
+        keys = self._tallies.setdefault((source_id, KEY), {})
+        now_ms = time_ms(receipt_id)
         for found in unnamed:
             if found.native_type is not None:
-                _count(tallies, source_id, receipt_id, TYPE, found.native_type, found.item)
+                _count(types, found.native_type, found.item, source_id, receipt_id, TYPE)
             for key in found.keys:
-                _count(tallies, source_id, receipt_id, KEY, key, found.item[key])
+                tally = keys.get(key)
+                if tally is None:
+                    _count(keys, key, found.item[key], source_id, receipt_id, KEY)
+                else:  # the case that may come with every event
+                    tally.count += 1
+                    tally.last_seen = now_ms
 
     async def write(self) -> None:
         """Adds the tallies to the table; they stay for the next time when the store does not take them."""
@@ -64,14 +72,14 @@ class Drifts:
         except StoreUnavailable:
             self._put_back(taken)
 
-    def _put_back(self, taken: dict[int, Tallies]) -> None:
-        for source_id, tallies in taken.items():
-            newer = self._tallies.get(source_id, {})
+    def _put_back(self, taken: dict[tuple[int, str], Tallies]) -> None:
+        for place, tallies in taken.items():
+            newer = self._tallies.get(place, {})
             for name, tally in newer.items():
                 if name in tallies:
                     tally.count += tallies[name].count
                     tally.first_seen = tallies[name].first_seen
-            self._tallies[source_id] = {**tallies, **newer}
+            self._tallies[place] = {**tallies, **newer}
 
     async def _write_forever(self) -> None:
         while True:
@@ -79,28 +87,23 @@ class Drifts:
             await self.write()
 
 
-def _count(tallies: Tallies, source_id: int, receipt_id: int, kind: str, name: str, value: Any) -> None:
-    name = name[:NAME_CHARS_MAX]
-    tally = tallies.get((kind, name))
+def _count(tallies: Tallies, name: str, value: Any, source_id: int, receipt_id: int, kind: str) -> None:
+    cut = name[:NAME_CHARS_MAX]
+    tally, now_ms = tallies.get(cut), time_ms(receipt_id)
     if tally is None:
         if len(tallies) >= NAMES_MAX:
             return
-        tally = tallies[kind, name] = _tally(source_id, receipt_id, kind, name, value)
+        tally = tallies[cut] = Drift(
+            source_id=source_id,
+            kind=kind,
+            name=_storable(cut),
+            first_seen=now_ms,
+            last_seen=now_ms,
+            receipt_id=receipt_id,
+            sample=_storable(_sample(value)),
+        )
     tally.count += 1
-    tally.last_seen = time_ms(receipt_id)
-
-
-def _tally(source_id: int, receipt_id: int, kind: str, name: str, value: Any) -> Drift:
-    now_ms = time_ms(receipt_id)
-    return Drift(
-        source_id=source_id,
-        kind=kind,
-        name=_storable(name),
-        first_seen=now_ms,
-        last_seen=now_ms,
-        receipt_id=receipt_id,
-        sample=_storable(_sample(value)),
-    )
+    tally.last_seen = now_ms
 
 
 def _sample(value: Any) -> str:
