@@ -83,8 +83,8 @@ async def test_a_store_that_cannot_be_asked_makes_the_provider_come_again(
     database = shutil.copy(sqlite_migrated, tmp_path / "mailweir.db")
     async with serving(f"sqlite+aiosqlite:///{database}", tmp_path) as api:
         await add_generic(api)
-        with closing(sqlite3.connect(database)) as connection:
-            connection.execute("ALTER TABLE event RENAME TO gone")
+        with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+            connection.executescript("BEGIN IMMEDIATE; ALTER TABLE event RENAME TO gone; COMMIT")
         event = {"type": "email.received", "recipient": "a@b.example", "timestamp": "2026-03-03T08:15:00Z"}
         answer = await api.post("/api/webhooks/own", json={**event, "metadata": {"in_reply_to": "<x@y>"}})
         assert answer.status_code == 503
@@ -97,6 +97,12 @@ async def test_messages_of_another_environment_are_not_known(api: Api) -> None:
     engine = gateway_of(api).engine
     assert await seen_messages(engine, 1, asked) == {"order-1@example.com", "m1"}
     assert await seen_messages(engine, 2, asked) == set()
+
+
+async def test_no_batch_of_inbound_mail_is_too_large_to_ask_for(api: Api) -> None:
+    await post(api, type="email.sent", email_id="m1", message_id="29999@example.com")
+    asked = [f"{number}@example.com" for number in range(30_000)]
+    assert await seen_messages(gateway_of(api).engine, 1, asked) == {"29999@example.com"}
 
 
 async def test_the_question_is_answered_by_the_indexes(engine: AsyncEngine) -> None:
@@ -119,6 +125,7 @@ async def test_the_question_is_answered_by_the_indexes(engine: AsyncEngine) -> N
         ({"in_reply_to": "your message of Monday"}, set()),
         ({"in_reply_to": "<0123456789abcdef@x>"}, {"0123456789abcdef@x", "0123456789abcdef"}),
         ({"references": "a" * 2000 + "@b"}, set()),
+        ({"in_reply_to": "<a\0@b> <\ud800@c>"}, set()),
     ],
 )
 def test_the_messages_that_mail_answers_are_read_from_its_headers(metadata: dict[str, Any], names: set[str]) -> None:
