@@ -38,7 +38,9 @@ def names_of(metadata: Mapping[str, Any]) -> set[str]:
     their events; so the part before the @ counts too, where it is as long as such ids are.
     """
     found = [name for key in ("references", "in_reply_to") for name in _message_ids(metadata.get(key))]
-    latest = [name for name in found[-MESSAGE_IDS_MAX:] if len(name) <= MESSAGE_ID_CHARACTERS_MAX]
+    latest = [
+        name for name in found[-MESSAGE_IDS_MAX:] if len(name) <= MESSAGE_ID_CHARACTERS_MAX and name.isprintable()
+    ]
     local_parts = {name.rpartition("@")[0] for name in latest}
     return {*latest, *(part for part in local_parts if len(part) >= LOCAL_PART_CHARACTERS_MIN)}
 
@@ -48,4 +50,4 @@ def _message_ids(header: Any) -> Iterator[str]:
     texts = cast("list[Any]", header) if isinstance(header, list) else [header]
     for text in texts:
         if isinstance(text, str):
-            yield from _MESSAGE_ID.findall(text.replace("\0", ""))
+            yield from _MESSAGE_ID.findall(text)
