@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from functools import cache
 from importlib import resources
 from pathlib import Path
 
@@ -22,13 +23,8 @@ class Catalog:
     @classmethod
     def load(cls, extra_dir: Path | None = None) -> "Catalog":
         """The shipped mappings and those in `extra_dir`. Raises `MappingInvalid` for the first that is wrong."""
-        shipped = [
-            (entry.name, entry.name, entry.read_text("utf-8"))
-            for entry in resources.files("mappings").iterdir()
-            if entry.name.endswith(_SUFFIX)
-        ]
         own = [load_file(path) for path in own_files(extra_dir)] if extra_dir is not None else []
-        return cls([*(_load(*source) for source in sorted(shipped)), *own])
+        return cls([*_shipped(), *own])
 
     def extended(self, adapters: Iterable[Adapter]) -> "Catalog":
         """This catalog with those added, or put in place of their namesakes."""
@@ -52,6 +48,15 @@ class Catalog:
         close = get_close_matches(name.lower(), self._adapters, n=1)
         hint = f"did you mean '{close[0]}'? " if close else ""
         return f"no provider is called '{name:.80}'; {hint}known are {', '.join(self.names())}"
+
+
+@cache
+def _shipped() -> tuple[Adapter, ...]:
+    """What is installed does not change while the program runs, and adapters keep nothing of what they read."""
+    files = [entry for entry in resources.files("mappings").iterdir() if entry.name.endswith(_SUFFIX)]
+    return tuple(
+        _load(entry.name, entry.name, entry.read_text("utf-8")) for entry in sorted(files, key=lambda entry: entry.name)
+    )
 
 
 def own_files(folder: Path) -> list[Path]:
