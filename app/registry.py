@@ -199,12 +199,8 @@ class Registry:
         try:
             return self._open_endpoint(row)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with one row, the others are to work
-            log.error(  # noqa: TRY400 - the message says what to mend
-                "endpoint.unreadable",
-                endpoint_id=row.id,
-                error=str(error),
-                advice=f"its deliveries are held until PATCH /api/webhooks/manage/{row.id} has mended it",
-            )
+            advice = f"its deliveries are held until PATCH /api/webhooks/manage/{row.id} has mended it"
+            log.error("endpoint.unreadable", endpoint_id=row.id, error=str(error), advice=advice)  # noqa: TRY400 - it says what to mend
             return self._out_of_use(row, f"the endpoint cannot be used: {error}")
 
     def _open_endpoint(self, row: Any) -> Endpoint:
