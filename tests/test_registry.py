@@ -68,9 +68,7 @@ async def test_an_endpoint_whose_filter_cannot_be_read_stands_still_alone(gatewa
         assert (await account.post("open")).status == 200
         await add_account(gateway, "resend")
     assert not _known(gateway, number).active
-    assert (
-        "a ||" in _known(gateway, number).why_held or "the endpoint cannot be used" in _known(gateway, number).why_held
-    )
+    assert "the endpoint cannot be used" in _known(gateway, number).why_held
     told = [line for line in lines if line["event"] == "endpoint.unreadable"]
     assert [line["endpoint_id"] for line in told] == [number]
     change = EndpointChange(filter=None)
