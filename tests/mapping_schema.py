@@ -12,6 +12,7 @@ from typing import Any
 from adapters.decoders import DECODERS
 from adapters.events import BLOCKS, MESSAGE_TYPES
 from adapters.fields import FORMS
+from adapters.grammar import SOURCE_CHARACTERS_MAX
 from adapters.mapping import FILE_KEYS, HANDSHAKE_KEYS, IGNORE_KEYS, METHODS, READER_KEYS, SAMPLE_KEYS
 from adapters.options import OPTION_KEYS, OPTION_TYPES
 from adapters.rules import FIELDS, IGNORED, RULE_KEYS, TIME_KEYS
@@ -104,7 +105,13 @@ def _named(value: Schema) -> Schema:
     return {"type": "object", "additionalProperties": value}
 
 
-_EXPRESSION: Schema = TEXT | {"description": "JMESPath with the gateway's functions."}
+_EXPRESSION: Schema = {
+    "description": "JMESPath with the gateway's functions; a constant is written {const: …}.",
+    "type": "string",
+    "minLength": 1,
+    "maxLength": SOURCE_CHARACTERS_MAX,
+    "not": {"enum": ["true", "false", "null"]},
+}
 
 
 def _value() -> Schema:
@@ -237,7 +244,7 @@ def _handshake() -> Schema:
     contents = {
         "method": _words(METHODS),
         "when": _ref("expression"),
-        "status": {"type": "integer"},
+        "status": {"type": "integer", "minimum": 200, "maximum": 599},
         "headers": _named(_ref("value")),
         "body": _ref("value"),
         "confirm": _ref("expression"),
@@ -270,7 +277,7 @@ def _samples() -> Schema:
 
 _STATUS: Schema = {"type": "integer", "minimum": 400, "maximum": 599}
 _FILE: dict[str, Schema] = {
-    "provider": TEXT,
+    "provider": {"type": "string", "pattern": "^[a-z][a-z0-9_]*$"},
     "title": TEXT,
     "documentation": _one_or_more(TEXT),
     "recognize": _ref("expression"),
