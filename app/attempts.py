@@ -56,9 +56,10 @@ class Attempts:
 
     def decline(self, item: Item) -> Outcome:
         """The outcome of a delivery whose endpoint is not to be sent to any more, or not for now."""
-        if self._registry.endpoint(item.endpoint_id) is None:
+        endpoint = self._registry.endpoint(item.endpoint_id)
+        if endpoint is None:
             return self._without_attempt(item, CANCELLED, "the endpoint was deleted")
-        return self._without_attempt(item, HELD, "the endpoint is not active")
+        return self._without_attempt(item, HELD, endpoint.why_held)
 
     def crashed(self, item: Item, fault: Exception) -> Outcome:
         """The outcome of an attempt that a fault of ours ended: a failure like any other, with its place in the log."""
@@ -81,7 +82,8 @@ class Attempts:
         )
         headers = {**endpoint.headers, **signed} if endpoint.headers else signed
         answer = await self._egress.post(endpoint.url, headers=headers, body=body, timeout_s=endpoint.timeout_s)
-        record = _record(attempt_id, number, headers, None if body is item.body else body, answer)
+        shown = endpoint.shown_headers(signed)
+        record = _record(attempt_id, number, shown, None if body is item.body else body, answer)
         return self._settle(item, endpoint, answer, record)
 
     def _settle(self, item: Item, endpoint: Endpoint, answer: PostOutcome, record: AttemptRecord) -> Outcome:

@@ -9,6 +9,7 @@ of one endpoint costs the others nothing. A result is queued in the ledger, and 
 import asyncio
 from collections.abc import Coroutine, Sequence
 from contextlib import suppress
+from datetime import timedelta
 from functools import partial
 
 import structlog
@@ -24,6 +25,7 @@ from app.store.arrivals import NewDelivery
 from app.store.ids import DELIVERY, public_id
 from app.store.leases import Claim, Claimed, Outcome, claim_due, find_work, hold_pending, return_all_of, return_lapsed
 from app.store.ledger import STORE_ERRORS, Ledger, StoreUnavailable
+from app.store.settling import settle_changed
 from app.store.tables import DELIVERED, SENDING
 
 log = structlog.get_logger()
@@ -33,6 +35,9 @@ OUTCOMES_WAITING_MAX = 4_000
 ENDPOINT_SHARE = 4
 """No endpoint has more than this part, a quarter, of the node's attempts in flight."""
 SOON_S = 0.01
+STRAYS_INTERVAL_S = 30.0
+STRAYS_AFTER = timedelta(minutes=10)
+"""How far back a change may lie whose strays are looked for."""
 
 
 class Sender:
@@ -53,6 +58,7 @@ class Sender:
         self._in_flight = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._queueing: dict[int, Lane] = {}
+        self._settle_at = 0.0
         self._ledger: Ledger | None = None
         self._looking: asyncio.Task[None] | None = None
 
@@ -240,7 +246,15 @@ class Sender:
             waits += [SOON_S] if returned else []
         for lane in list(self._lanes.values()):
             self._tend(lane)
+        await self._settle_strays()
         return min((self._settings.poll_interval_s, *(max(SOON_S, wait_s) for wait_s in waits)))
+
+    async def _settle_strays(self) -> None:
+        """Now and then: what another node held, or left to be sent, before it heard of an endpoint's change."""
+        if self._clock.monotonic() >= self._settle_at:
+            now = self._clock.now()
+            await settle_changed(self._engine, now - STRAYS_AFTER, now)
+            self._settle_at = self._clock.monotonic() + STRAYS_INTERVAL_S
 
     def _notice(self, endpoint_id: int, due_at: int, now: int) -> float:
         """Feeds the endpoint if something is due; seconds until something is."""

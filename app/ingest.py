@@ -2,8 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from hashlib import blake2b
-from os import urandom
 
 import msgspec
 import structlog
@@ -11,21 +9,20 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.adapter import Adapter
 from adapters.errors import VerificationFailed
-from adapters.events import Event, EventData, Provider, iso_millis
-from adapters.reader import MappedEvent, Quarantined, Reading
+from adapters.reader import Quarantined, Reading
 from adapters.request import NativeRequest
 from app import metrics
 from app.answers import RECEIVED, Answer, busy, handshaken, not_authentic, unknown_source, wrong_method
 from app.clock import Clock
+from app.drafting import Drafts, receipt_again
 from app.drift import Drifts
 from app.refusals import Refusals
 from app.registry import Registry, Source
 from app.replies import mark_replies
 from app.settings import Settings
 from app.store.accounts import Principal, authenticate
-from app.store.arrivals import Arrival, NewEvent, NewReceipt
+from app.store.arrivals import Arrival, NewReceipt
 from app.store.errors import driver_message, is_unavailable
-from app.store.ids import EVENT, public_id
 from app.store.ledger import STORE_ERRORS, Ledger, StoreUnavailable
 from app.store.receipts import StoredReceipt, load_receipt
 from app.store.tables import REJECTED
@@ -33,11 +30,7 @@ from app.visits import Visits
 
 log = structlog.get_logger()
 
-ONCE_DIGEST_BYTES = 16
-URL_CHARS_MAX = 2_048
 WRITING_ROLES = frozenset({"admin", "write"})
-
-_json = msgspec.json.Encoder()
 
 
 class Reprocessed(msgspec.Struct, frozen=True):
@@ -76,7 +69,7 @@ class Ingest:
         self._engine = engine
         self._clock = clock
         self._settings = settings
-        self._next_id = next_id
+        self._drafts = Drafts(registry, next_id)
         self._visits = visits
         self._refusals = Refusals(clock)
         self._drifts = drifts
@@ -90,7 +83,12 @@ class Ingest:
                 raise
             log.error("store.unavailable", source=source_name, error=driver_message(error))  # noqa: TRY400 - no fault of ours
             metrics.count_refusal("not_committed")
-            return busy(503, "The store cannot be used just now, please send it again.")
+            return busy(self._busy_status(source_name), "The store cannot be used just now, please send it again.")
+
+    def _busy_status(self, source_name: str | None) -> int:
+        """What makes the provider of that source try again; 503 where it is not known."""
+        source = self._registry.source(source_name) if source_name is not None else None
+        return source.adapter.busy_status if source and source.adapter else 503
 
     async def _receive(self, source_name: str | None, request: NativeRequest, api_key: str | None) -> Answer:
         candidates = await self._candidates(source_name, request)
@@ -148,7 +146,7 @@ class Ingest:
             metrics.count_refusal("method")
             return wrong_method(adapter)
         now_ms = self._clock.ms()
-        receipt = self._receipt(source, adapter, request)
+        receipt = self._drafts.receipt(source, adapter, request)
         try:
             secrets = None if _may_post(caller, adapter, source) else source.secrets
             reading = await self._read(source, adapter, request, secrets, now_ms)
@@ -164,7 +162,7 @@ class Ingest:
             metrics.count_refusal("not_committed")
             return busy(adapter.busy_status, f"Not stored, please send it again: {type(error).__name__}.")
         answer = RECEIVED if reading.answer is None else handshaken(reading.answer)
-        arrival = self._arrival(source, receipt, reading, now_ms)
+        arrival = self._drafts.arrival(source, receipt, reading, now_ms)
         said = await self._store(arrival, source, adapter, answer)
         if reading.unnamed and said is answer:
             self._drifts.note(source.id, receipt.id, reading.unnamed)
@@ -222,58 +220,6 @@ class Ingest:
         log.info("inbound.rejected", source=source.name, reason=arrival.reason)
         return _not_authentic(source, adapter, arrival.reason)
 
-    def _receipt(self, source: Source, adapter: Adapter, request: NativeRequest) -> NewReceipt:
-        """The request as it is kept: what proves who sent it stays, what would let a reader pose as them does not."""
-        return NewReceipt(
-            id=self._next_id(),
-            source_id=source.id,
-            method=request.method,
-            url=adapter.carriers.without_query(request.url)[:URL_CHARS_MAX],
-            headers=_json.encode(adapter.carriers.without_headers(request.headers)),
-            body=request.body,
-        )
-
-    def _arrival(self, source: Source, receipt: NewReceipt, reading: Reading, received_ms: int) -> Arrival:
-        if reading.quarantined:
-            receipt.problems = _json.encode(reading.quarantined)
-            receipt.reason = reading.quarantined[0].reason
-        if reading.once is not None:
-            receipt.once_digest = blake2b(reading.once.encode(), digest_size=ONCE_DIGEST_BYTES).digest()
-        received_at = iso_millis(received_ms)
-        return Arrival(receipt, [self._event(source, receipt.id, mapped, received_at) for mapped in reading.events])
-
-    def _event(self, source: Source, receipt_id: int, mapped: MappedEvent, received_at: str) -> NewEvent:
-        number = self._next_id()
-        data = mapped.data
-        data.provider = msgspec.structs.replace(data.provider, source=source.name)
-        data.received_at = received_at
-        return NewEvent(
-            id=number,
-            environment_id=source.environment_id,
-            source_id=source.id,
-            receipt_id=receipt_id,
-            type=mapped.type,
-            recipient=data.recipient,
-            email_id=data.email_id,
-            message_id=data.message_id if data.message_id != data.email_id else None,
-            occurred_at=mapped.timestamp_ms,
-            dedup_key=mapped.dedup_key,
-            body=self._encode(number, source.environment_id, mapped.type, mapped.timestamp_ms, data),
-        )
-
-    def _encode(self, number: int, environment_id: int, event_type: str, timestamp_ms: int, data: EventData) -> bytes:
-        environment = self._registry.environment(environment_id)
-        return _json.encode(
-            Event(
-                id=public_id(EVENT, number),
-                type=event_type,
-                timestamp=iso_millis(timestamp_ms),
-                org_id=environment.org_id,
-                env_id=environment.env_id,
-                data=data,
-            )
-        )
-
     async def reprocess(self, receipt_id: int) -> Reprocessed:
         """Reads a stored receipt with the mapping of today. Raises NotReprocessable, StoreUnavailable."""
         stored = await load_receipt(self._engine, receipt_id)
@@ -287,36 +233,15 @@ class Ingest:
         reading = source.adapter.read(_native(stored), None, None, stored.received_ms)
         reading.once = None
         await mark_replies(self._engine, source.environment_id, reading.events)
-        arrival = self._arrival(source, _again(stored), reading, stored.received_ms)
+        arrival = self._drafts.arrival(source, receipt_again(stored), reading, stored.received_ms)
         await self._ledger.take_in(arrival)
         return Reprocessed(arrival.status, len(arrival.stored), len(reading.quarantined), arrival.reason)
 
     async def send_test(self, environment_id: int, endpoint_id: int) -> int:
         """Stores a webhook.test event for one endpoint and gives its number. Raises StoreUnavailable."""
-        now_ms = self._clock.ms()
-        number = self._next_id()
-        data = EventData(
-            email_id="msg_test",
-            recipient="test@example.com",
-            provider=Provider(name="mailweir", source="test"),
-            received_at=iso_millis(now_ms),
-            subject="A test event: your endpoint works when it answers 2xx",
-        )
-        event = NewEvent(
-            id=number,
-            environment_id=environment_id,
-            source_id=None,
-            receipt_id=None,
-            type="webhook.test",
-            recipient=data.recipient,
-            email_id=data.email_id,
-            occurred_at=now_ms,
-            dedup_key=urandom(16),
-            body=self._encode(number, environment_id, "webhook.test", now_ms, data),
-            endpoint_id=endpoint_id,
-        )
+        event = self._drafts.test_event(environment_id, endpoint_id, self._clock.ms())
         await self._ledger.take_in(Arrival(None, [event]))
-        return number
+        return event.id
 
 
 def _turn(source: Source) -> tuple[bool, bool]:
@@ -343,18 +268,6 @@ def _not_authentic(source: Source, adapter: Adapter, reason: str | None) -> Answ
 
 def _native(stored: StoredReceipt) -> NativeRequest:
     return NativeRequest(method=stored.method, url=stored.url, headers=stored.headers, body=stored.body)
-
-
-def _again(stored: StoredReceipt) -> NewReceipt:
-    return NewReceipt(
-        id=stored.id,
-        source_id=stored.source_id,
-        method=stored.method,
-        url=stored.url,
-        headers=b"",
-        body=b"",
-        again=True,
-    )
 
 
 def _count(arrival: Arrival, source: Source) -> None:

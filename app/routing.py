@@ -50,7 +50,7 @@ class Router:
         if event.endpoint_id is not None:
             delivery.origin = "test"
         if not endpoint.active:
-            delivery.status, delivery.error = HELD, "the endpoint is not active"
+            delivery.status, delivery.error = HELD, endpoint.why_held
         elif self._sender.reserve(endpoint):
             delivery.status = SENDING
             delivery.lease_node, delivery.lease_until = self._sender.lease(endpoint)

@@ -97,9 +97,9 @@ def skip_locked(dialect: sa.Dialect, query: Query) -> Query:
     return query if dialect.name == "sqlite" else query.with_for_update(skip_locked=True)
 
 
-def share_lock(dialect: sa.Dialect, query: Query) -> Query:
-    """Rows that nobody may change until the transaction ends; on SQLite nobody can."""
-    return query if dialect.name == "sqlite" else query.with_for_update(read=True)
+def lock_rows(dialect: sa.Dialect, query: Query, *, shared: bool) -> Query:
+    """Rows that nobody else may change, or `shared` nobody at all, until the transaction ends; so it is on SQLite."""
+    return query if dialect.name == "sqlite" else query.with_for_update(read=shared)
 
 
 def storable(text: str | None) -> str | None:

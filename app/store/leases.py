@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from app.store.engine import skip_locked, storable
 from app.store.tables import (
     HELD,
+    NOT_ACTIVE,
     PENDING,
     SENDING,
     AttemptRow,
@@ -171,10 +172,10 @@ def record_outcomes(connection: sa.Connection, outcomes: Sequence[Outcome]) -> N
     connection.execute(_SETTLE, [_settlement(outcome) for outcome in outcomes])
     for outcome in outcomes:
         if outcome.disable_endpoint is not None:
-            _disable(connection, outcome.disable_endpoint, outcome.error or "")
+            _disable(connection, outcome.disable_endpoint, outcome.error or "", outcome.due_at)
 
 
-def _disable(connection: sa.Connection, endpoint_id: int, reason: str) -> None:
+def _disable(connection: sa.Connection, endpoint_id: int, reason: str, disabled_at: int) -> None:
     """The environment first, as everybody does who changes an endpoint: two who lock in turn never wait in a circle."""
     active = sa.select(_endpoint.c.environment_id).where(_endpoint.c.id == endpoint_id, _endpoint.c.active)
     connection.execute(
@@ -185,7 +186,7 @@ def _disable(connection: sa.Connection, endpoint_id: int, reason: str) -> None:
     connection.execute(
         sa.update(_endpoint)
         .where(_endpoint.c.id == endpoint_id, _endpoint.c.active)
-        .values(active=False, disabled_reason=storable(reason))
+        .values(active=False, disabled_reason=storable(reason), updated_at=disabled_at)
     )
 
 
@@ -196,7 +197,9 @@ def hold_pending(connection: sa.Connection, endpoint_id: int) -> int:
         .where(_delivery.c.endpoint_id == endpoint_id, _delivery.c.status == PENDING)
         .limit(HOLD_ROWS_MAX)
     )
-    held = connection.execute(sa.update(_delivery).where(_delivery.c.id.in_(some)).values(status=HELD))
+    held = connection.execute(
+        sa.update(_delivery).where(_delivery.c.id.in_(some)).values(status=HELD, error=NOT_ACTIVE)
+    )
     return held.rowcount
 
 

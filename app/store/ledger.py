@@ -22,7 +22,7 @@ from app.store.arrivals import Arrival, NewDelivery, NewEvent, store_arrivals
 from app.store.engine import Writer
 from app.store.errors import driver_message, is_unavailable
 from app.store.leases import Outcome, record_outcomes
-from app.store.roster import Versions, read_versions
+from app.store.roster import Versions, hold_versions
 
 log = structlog.get_logger()
 
@@ -238,11 +238,13 @@ def _apply(
     connection: sa.Connection, group: Sequence[Write], arrivals: Sequence[Arrival], versions: Versions | None
 ) -> list[Any]:
     """The transaction: arrivals met by the registrations of `versions`, outcomes, then tasks in their order."""
+    outcomes = [work for work, _ in group if isinstance(work, Outcome)]
     if arrivals:
-        if read_versions(connection, hold=True) != versions:
+        disables = any(outcome.disable_endpoint is not None for outcome in outcomes)
+        if hold_versions(connection, to_change=disables) != versions:
             raise RegistrationsChanged
         store_arrivals(connection, arrivals)
-    if outcomes := [work for work, _ in group if isinstance(work, Outcome)]:
+    if outcomes:
         record_outcomes(connection, outcomes)
     return [None if isinstance(work, Arrival | Outcome) else work(connection) for work, _ in group]
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from app.store.engine import share_lock
+from app.store.engine import lock_rows
 from app.store.tables import EndpointRow, EnvironmentRow, OrganizationRow, SourceRow, table_of
 
 _environment, _organization = table_of(EnvironmentRow), table_of(OrganizationRow)
@@ -31,9 +31,14 @@ class Roster(NamedTuple):
     endpoints: Sequence[Any]
 
 
-def read_versions(connection: sa.Connection, *, hold: bool = False) -> Versions:
-    """The versions now; cheap enough for every commit. With `hold` they stay so until the transaction ends."""
-    query = share_lock(connection.dialect, _VERSIONS) if hold else _VERSIONS
+def read_versions(connection: sa.Connection) -> Versions:
+    """The versions now; cheap enough for every commit."""
+    return tuple((row[0], row[1]) for row in connection.execute(_VERSIONS))
+
+
+def hold_versions(connection: sa.Connection, *, to_change: bool) -> Versions:
+    """The versions, which stay so until the transaction ends; `to_change` for one that will raise them itself."""
+    query = lock_rows(connection.dialect, _VERSIONS, shared=not to_change)
     return tuple((row[0], row[1]) for row in connection.execute(query))
 
 
