@@ -33,7 +33,7 @@ FLOORS: list[set[str]] = [
     {"app.metrics", "app.signer", "app.egress", "app.vault", "app.visits"},
     {"app.store"},
     {"app.registry", "app.housekeeping", "app.refusals", "app.replies", "app.trial", "app.mapping_files", "app.drift"},
-    {"app.lanes", "app.sandbox"},
+    {"app.lanes", "app.drafting", "app.sandbox"},
     {"app.attempts"},
     {"app.delivery"},
     {"app.routing", "app.ingest"},
