@@ -70,7 +70,7 @@ async def gateway(database_url: str, tmp_path: Path, clock: FrozenClock, amazon:
     settings = settings_for(database_url, tmp_path)
     async with opened(settings, clock) as gateway:
         parts = (gateway.registry, gateway.ledger, gateway.engine, clock, settings, gateway.ids.next)
-        gateway.ingest = Ingest(*parts, Visits(amazon, clock))
+        gateway.ingest = Ingest(*parts, Visits(amazon, clock), gateway.drifts)
         yield gateway
 
 
