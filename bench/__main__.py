@@ -11,13 +11,13 @@ from types import FrameType
 
 from bench import report
 from bench.machine import ROOT, describe, load_average
-from bench.measures import MEASURES, Figure, Options, machine_limits, memory, ratios
+from bench.measures import MEASURES, Figure, Options, adapters_alone, machine_limits, memory, ratios
 from bench.proof import RunBroken
 from bench.rig import Rig, built
 from bench.server import ServerBroken, running
 
 RESULTS = ROOT / "bench" / "results"
-LIMITS = "limits"
+ADAPTERS, LIMITS = "adapters", "limits"
 RUN_SECONDS_MAX = 600
 
 
@@ -54,7 +54,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=4.0, help="about how long a counted run lasts (default 4)")
     parser.add_argument("--runs", type=int, default=3, help="counted runs, after a warm-up (default 3)")
     parser.add_argument("--events", type=int, help="post exactly so many events in every run, whatever --seconds says")
-    parser.add_argument("--only", choices=[*MEASURES, LIMITS], help="measure this alone")
+    parser.add_argument("--only", choices=[*MEASURES, ADAPTERS, LIMITS], help="measure this alone")
     parser.add_argument("--json", type=Path, metavar="PATH", help="where the JSON goes (default bench/results/)")
     return parser.parse_args()
 
@@ -69,6 +69,9 @@ def _measure(folder: Path, only: str | None, options: Options) -> list[Figure]:
             with running(folder / "memory", rig.server_core, rig.sink_port) as server:
                 _say("memory")
                 figures += memory(rig, server, options)
+        if only in (None, ADAPTERS):
+            _say(ADAPTERS)
+            figures += adapters_alone(rig, options)
         if only in (None, LIMITS):
             _say(LIMITS)
             figures += machine_limits(rig, folder, options)

@@ -8,7 +8,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench import limits
+from bench import limits, readings
 from bench.generator import Load
 from bench.proof import RunBroken
 from bench.requests import BATCH_ITEMS
@@ -132,6 +132,24 @@ def _resident_after(rig: Rig, server: GatewayServer, options: Options, events: i
     if resident_kib is None:
         raise RunBroken("this system has no /proc to read the server's memory from")
     return resident_kib / 1024
+
+
+def adapters_alone(rig: Rig, options: Options) -> list[Figure]:
+    """Verified, decoded and normalized, without HTTP and store, on the server's core."""
+    worker = Worker(readings.measure, rig.server_core, options.runs)
+    try:
+        measured: dict[str, list[float]] = worker.answer()
+    finally:
+        worker.end()
+    return [
+        Figure("all mappings compiled at the start", "s", measured["compile_s"]),
+        Figure(
+            f"SendGrid, {readings.BATCH} events verified and normalized",
+            "events/s",
+            [readings.BATCH / seconds for seconds in measured["batch_s"]],
+        ),
+        Figure("Mailgun, one request verified and normalized", "µs", [1e6 * each for each in measured["single_s"]]),
+    ]
 
 
 def machine_limits(rig: Rig, folder: Path, options: Options) -> list[Figure]:
