@@ -36,14 +36,14 @@ class Verification:
         self._declared = tuple(scheme.secret_name for scheme in schemes)
         self._schemes = {scheme.secret_name: scheme for scheme in schemes}
         self._schemes.setdefault(_BASIC_AUTH, build_scheme({"scheme": "basic"}))
+        alone = len(self._declared) == 1 and not accepts_api_key and sns is None
+        self._required = self._declared if alone else ()
         self.carriers = joined(scheme.carriers for scheme in self._schemes.values())
 
     @property
     def secret_names(self) -> list[tuple[str, bool]]:
         """Each secret's name, and whether a source cannot do without it."""
-        alone = len(self._declared) == 1 and not self.accepts_api_key and not self.by_topic
-        needed = self._declared if alone else ()
-        return [(name, name in needed) for name in self._schemes]
+        return [(name, name in self._required) for name in self._schemes]
 
     @property
     def challenge(self) -> str | None:
@@ -68,9 +68,7 @@ class Verification:
 
         `certificate` is what lies at `certificate_url`, where that says that one is needed.
         """
-        required = [name for name, needed in self.secret_names if needed]
-        configured = [name for name in self._schemes if secrets.get(name)]
-        names = dict.fromkeys([*required, *configured])
+        names = [name for name in self._schemes if secrets.get(name) or name in self._required]
         topics = self._topics(options)
         if not names and not topics and self.signs:
             raise VerificationFailed(f"this source has no secret to verify with: give it {' or '.join(self._choices)}")

@@ -12,6 +12,8 @@ from adapters.signatures.declaration import Declaration
 
 HEADER_FIELDS_MAX = 32
 
+Json = dict[str, Any] | list[Any] | str | float | bool | None
+
 
 class Place(Protocol):
     """Where one text is read when a request is verified, and written when it is signed."""
@@ -157,13 +159,17 @@ class BodyPath:
     def __init__(self, path: str, *, last: bool = False) -> None:
         self._path = path
         self._keys = path.split(".")
-        self._last = last
+        self._parents, self._key = self._keys[:-1], self._keys[-1]
+        self._repeated = f"{self._key}[]" if last else None
 
-    def read(self, request: NativeRequest, body: Any) -> str:  # noqa: ARG002  every place has the request at hand
-        value = body
-        for key in self._keys[:-1]:
-            value = cast("dict[str, Any]", value).get(key) if isinstance(value, dict) else None
-        text = _text(self._value(cast("dict[str, Any]", value))) if isinstance(value, dict) else None
+    def read(self, request: NativeRequest, body: Json) -> str:  # noqa: ARG002  every place has the request at hand
+        parent = body
+        for key in self._parents:
+            parent = _member(parent, key)
+        found = self._value(parent) if type(parent) is dict else None
+        if type(found) is str:
+            return found
+        text = _text(found)
         if text is None:
             raise VerificationFailed(f"the body has no text or number at {self._path}: is this the provider's request?")
         return text
@@ -171,10 +177,16 @@ class BodyPath:
     def write(self, draft: Draft, text: str) -> None:
         draft.write_body(self._keys, text)
 
-    def _value(self, parent: dict[str, Any]) -> Any:
-        key = self._keys[-1]
-        repeated = parent.get(f"{key}[]") if self._last else None
-        return cast("list[Any]", repeated)[-1] if isinstance(repeated, list) and repeated else parent.get(key)
+    def _value(self, parent: dict[str, Any]) -> Json:
+        if self._repeated is not None:
+            repeated: Json = parent.get(self._repeated)
+            if isinstance(repeated, list) and repeated:
+                return repeated[-1]
+        return parent.get(self._key)
+
+
+def _member(value: Json, key: str) -> Json:
+    return value.get(key) if type(value) is dict else None
 
 
 def in_body(where: Place | None) -> bool:
