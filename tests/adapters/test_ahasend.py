@@ -12,27 +12,19 @@ from tests.adapters.native_fixtures import (
     AT,
     CATALOG,
     RECEIVED_MS,
-    assert_reads_as_written,
     assert_samples_are_signed_and_read,
-    cases_of,
     native_request,
     read,
     samples_without_types,
 )
 
 AHASEND = CATALOG.get("ahasend")
-CASES = cases_of("ahasend")
 SECRET = "aha-sec-%:/&#-not-base64"
 EVENT: dict[str, Any] = {
     "type": "message.opened",
     "timestamp": "2026-01-01T00:00:00.123456789Z",
     "data": {"account_id": "a", "id": "m1", "recipient": "ann@example.net", "ip": "192.0.2.1", "is_bot": False},
 }
-
-
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_native_requests_become_the_events_written_beside_them(case: dict[str, Any]) -> None:
-    assert_reads_as_written("ahasend", case)
 
 
 def test_every_sample_verifies_and_becomes_an_event() -> None:

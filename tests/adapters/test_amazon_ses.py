@@ -9,9 +9,7 @@ from tests.adapters.native_fixtures import (
     AT,
     CATALOG,
     RECEIVED_MS,
-    assert_reads_as_written,
     assert_samples_are_signed_and_read,
-    cases_of,
     read,
     samples_without_types,
 )
@@ -26,13 +24,7 @@ from tests.adapters.sns_messages import (
 )
 
 SES = CATALOG.get("amazon_ses")
-CASES = cases_of("amazon_ses")
 OPTIONS = {"topic_arns": [TOPIC]}
-
-
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_native_requests_become_the_events_written_beside_them(case: dict[str, Any]) -> None:
-    assert_reads_as_written("amazon_ses", case)
 
 
 def test_every_sample_verifies_and_becomes_an_event() -> None:

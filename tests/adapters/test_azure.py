@@ -10,23 +10,15 @@ from tests.adapters.native_fixtures import (
     AT,
     CATALOG,
     RECEIVED_MS,
-    assert_reads_as_written,
     assert_samples_are_signed_and_read,
-    cases_of,
     native_request,
     read,
     samples_without_types,
 )
 
 AZURE = CATALOG.get("azure")
-CASES = cases_of("azure")
 REPORT = "Microsoft.Communication.EmailDeliveryReportReceived"
 VALIDATION = [{"eventType": "Microsoft.EventGrid.SubscriptionValidationEvent", "data": {"validationCode": "512d-38b6"}}]
-
-
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_native_requests_become_the_events_written_beside_them(case: dict[str, Any]) -> None:
-    assert_reads_as_written("azure", case)
 
 
 def test_every_sample_verifies_and_becomes_an_event() -> None:

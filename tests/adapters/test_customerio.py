@@ -2,7 +2,6 @@
 
 import hmac
 import json
-from typing import Any
 
 import pytest
 
@@ -11,16 +10,13 @@ from adapters.request import NativeRequest
 from tests.adapters.native_fixtures import (
     AT,
     CATALOG,
-    assert_reads_as_written,
     assert_samples_are_signed_and_read,
-    cases_of,
     native_request,
     read,
     samples_without_types,
 )
 
 CUSTOMERIO = CATALOG.get("customerio")
-CASES = cases_of("customerio")
 DAY = 86_400
 EVENT = {
     "event_id": "e1",
@@ -29,11 +25,6 @@ EVENT = {
     "timestamp": 1767225600,
     "data": {"delivery_id": "d1", "recipient": "ann@example.net"},
 }
-
-
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_native_requests_become_the_events_written_beside_them(case: dict[str, Any]) -> None:
-    assert_reads_as_written("customerio", case)
 
 
 def test_every_sample_verifies_and_becomes_an_event() -> None:

@@ -1,7 +1,6 @@
 """DashaMail: flat fields, as a form or as JSON, and a digest of three of them."""
 
 import hashlib
-from typing import Any
 from urllib.parse import urlencode
 
 import pytest
@@ -11,16 +10,13 @@ from tests.adapters.native_fixtures import (
     AT,
     CATALOG,
     RECEIVED_MS,
-    assert_reads_as_written,
     assert_samples_are_signed_and_read,
-    cases_of,
     native_request,
     read,
     samples_without_types,
 )
 
 DASHAMAIL = CATALOG.get("dashamail")
-CASES = cases_of("dashamail")
 KEY = "key-7f3a"
 DIGEST = hashlib.md5(b"ann@example.netm1" + KEY.encode()).hexdigest()  # noqa: S324  what DashaMail uses
 OPENED = {
@@ -31,11 +27,6 @@ OPENED = {
     "secret": DIGEST,
 }
 FORM = {"content-type": "application/x-www-form-urlencoded"}
-
-
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_native_requests_become_the_events_written_beside_them(case: dict[str, Any]) -> None:
-    assert_reads_as_written("dashamail", case)
 
 
 def test_every_sample_verifies_and_becomes_an_event() -> None:

@@ -11,16 +11,13 @@ from tests.adapters.native_fixtures import (
     AT,
     CATALOG,
     RECEIVED_MS,
-    assert_reads_as_written,
     assert_samples_are_signed_and_read,
-    cases_of,
     native_request,
     read,
     samples_without_types,
 )
 
 FORWARDEMAIL = CATALOG.get("forwardemail")
-CASES = cases_of("forwardemail")
 BOUNCE: dict[str, Any] = {
     "email_id": "m1",
     "recipient": "ann@example.net",
@@ -29,11 +26,6 @@ BOUNCE: dict[str, Any] = {
     "bounce": {"category": "recipient", "action": "reject"},
     "bounced_at": "2026-01-01T00:00:00Z",
 }
-
-
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_native_requests_become_the_events_written_beside_them(case: dict[str, Any]) -> None:
-    assert_reads_as_written("forwardemail", case)
 
 
 def test_every_sample_verifies_and_becomes_an_event() -> None:

@@ -11,16 +11,13 @@ from tests.adapters.native_fixtures import (
     AT,
     CATALOG,
     RECEIVED_MS,
-    assert_reads_as_written,
     assert_samples_are_signed_and_read,
-    cases_of,
     native_request,
     read,
     samples_without_types,
 )
 
 LETTERMINT = CATALOG.get("lettermint")
-CASES = cases_of("lettermint")
 SECRET = "whsec_Zm9yLXRlc3Rz"
 EVENT: dict[str, Any] = {
     "id": "d1",
@@ -28,11 +25,6 @@ EVENT: dict[str, Any] = {
     "timestamp": "2026-01-01T00:00:00Z",
     "data": {"message_id": "m1", "recipient": "ann@example.net"},
 }
-
-
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_native_requests_become_the_events_written_beside_them(case: dict[str, Any]) -> None:
-    assert_reads_as_written("lettermint", case)
 
 
 def test_every_sample_verifies_and_becomes_an_event() -> None:

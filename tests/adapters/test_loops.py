@@ -2,7 +2,6 @@
 
 import json
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 import standardwebhooks
@@ -13,16 +12,13 @@ from tests.adapters.native_fixtures import (
     AT,
     CATALOG,
     RECEIVED_MS,
-    assert_reads_as_written,
     assert_samples_are_signed_and_read,
-    cases_of,
     native_request,
     read,
     samples_without_types,
 )
 
 LOOPS = CATALOG.get("loops")
-CASES = cases_of("loops")
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 EVENT = {
     "eventName": "email.opened",
@@ -31,11 +27,6 @@ EVENT = {
     "contactIdentity": {"id": "c1", "email": "ann@example.net"},
     "email": {"id": "m1"},
 }
-
-
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_native_requests_become_the_events_written_beside_them(case: dict[str, Any]) -> None:
-    assert_reads_as_written("loops", case)
 
 
 def test_every_sample_verifies_and_becomes_an_event() -> None:

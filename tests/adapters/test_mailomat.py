@@ -11,16 +11,13 @@ from tests.adapters.native_fixtures import (
     AT,
     CATALOG,
     RECEIVED_MS,
-    assert_reads_as_written,
     assert_samples_are_signed_and_read,
-    cases_of,
     native_request,
     read,
     samples_without_types,
 )
 
 MAILOMAT = CATALOG.get("mailomat")
-CASES = cases_of("mailomat")
 SECRET = "mailomat-test-key"
 EVENT: dict[str, Any] = {
     "id": "e1",
@@ -30,11 +27,6 @@ EVENT: dict[str, Any] = {
     "messageId": "m1@s.example.com",
     "recipient": "ann@example.net",
 }
-
-
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_native_requests_become_the_events_written_beside_them(case: dict[str, Any]) -> None:
-    assert_reads_as_written("mailomat", case)
 
 
 def test_every_sample_verifies_and_becomes_an_event() -> None:

@@ -1,7 +1,5 @@
 """Mailtrap: batches in JSON and JSON Lines, and the three ways in which its customers may secure the URL."""
 
-from typing import Any
-
 import pytest
 
 from adapters.errors import VerificationFailed
@@ -10,22 +8,14 @@ from tests.adapters.native_fixtures import (
     AT,
     CATALOG,
     RECEIVED_MS,
-    assert_reads_as_written,
     assert_samples_are_signed_and_read,
-    cases_of,
     native_request,
     read,
     samples_without_types,
 )
 
 MAILTRAP = CATALOG.get("mailtrap")
-CASES = cases_of("mailtrap")
 EVENT = {"event": "open", "event_id": "e1", "message_id": "m1", "email": "ann@example.net", "timestamp": 1767225600}
-
-
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_native_requests_become_the_events_written_beside_them(case: dict[str, Any]) -> None:
-    assert_reads_as_written("mailtrap", case)
 
 
 def test_every_sample_verifies_and_becomes_an_event() -> None:

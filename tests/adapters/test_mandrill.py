@@ -1,7 +1,6 @@
 """Mandrill: forms whose URL is signed, its credentials included, and the requests that come before there is a key."""
 
 import json
-from typing import Any
 from urllib.parse import urlencode
 
 import pytest
@@ -12,23 +11,15 @@ from tests.adapters.native_fixtures import (
     AT,
     CATALOG,
     RECEIVED_MS,
-    assert_reads_as_written,
     assert_samples_are_signed_and_read,
-    cases_of,
     read,
     samples_without_types,
 )
 
 MANDRILL = CATALOG.get("mandrill")
-CASES = cases_of("mandrill")
 FORM = {"content-type": "application/x-www-form-urlencoded"}
 URL = "https://gateway.example.com/api/webhooks/ours?region=eu"
 KEY = {"signing_secret": ["key"]}
-
-
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_native_requests_become_the_events_written_beside_them(case: dict[str, Any]) -> None:
-    assert_reads_as_written("mandrill", case)
 
 
 def test_every_sample_verifies_and_becomes_an_event() -> None:

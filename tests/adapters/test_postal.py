@@ -1,7 +1,5 @@
 """Postal: two signatures of one request, an envelope that some leave off, and mail that comes in."""
 
-from typing import Any
-
 import pytest
 
 from adapters.errors import VerificationFailed
@@ -10,27 +8,19 @@ from adapters.signatures import build_scheme
 from tests.adapters.native_fixtures import (
     AT,
     CATALOG,
-    assert_reads_as_written,
     assert_samples_are_signed_and_read,
-    cases_of,
     native_request,
     read,
     samples_without_types,
 )
 
 POSTAL = CATALOG.get("postal")
-CASES = cases_of("postal")
 SHA1 = {
     "scheme": "rsa",
     "algorithm": "sha1",
     "signed": ["raw_body"],
     "signature": {"header": "x-postal-signature"},
 }
-
-
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_native_requests_become_the_events_written_beside_them(case: dict[str, Any]) -> None:
-    assert_reads_as_written("postal", case)
 
 
 def test_every_sample_verifies_and_becomes_an_event() -> None:

@@ -1,7 +1,5 @@
 """Resend: one event a request, through Svix."""
 
-from typing import Any
-
 import pytest
 
 from adapters.errors import VerificationFailed
@@ -10,21 +8,13 @@ from tests.adapters.native_fixtures import (
     AT,
     CATALOG,
     RECEIVED_MS,
-    assert_reads_as_written,
     assert_samples_are_signed_and_read,
-    cases_of,
     native_request,
     read,
     samples_without_types,
 )
 
 RESEND = CATALOG.get("resend")
-CASES = cases_of("resend")
-
-
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_native_requests_become_the_events_written_beside_them(case: dict[str, Any]) -> None:
-    assert_reads_as_written("resend", case)
 
 
 def test_every_sample_verifies_and_becomes_an_event() -> None:

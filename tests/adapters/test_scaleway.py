@@ -1,7 +1,5 @@
 """Scaleway: SNS's protocol with certificates and confirmations of Scaleway's own."""
 
-from typing import Any
-
 import pytest
 
 from adapters.errors import VerificationFailed
@@ -9,24 +7,16 @@ from tests.adapters.native_fixtures import (
     AT,
     CATALOG,
     RECEIVED_MS,
-    assert_reads_as_written,
     assert_samples_are_signed_and_read,
-    cases_of,
     samples_without_types,
 )
 from tests.adapters.sns_messages import CERTIFICATE_URL, certificate, confirmation, notification, request_of
 
 SCALEWAY = CATALOG.get("scaleway")
-CASES = cases_of("scaleway")
 TOPIC = "arn:scw:sns:fr-par:project-5f1c:mail-events"
 OPTIONS = {"topic_arns": [TOPIC]}
 OURS = {"TopicArn": TOPIC, "SigningCertURL": "https://messaging.s3.fr-par.scw.cloud/fr-par/sns/sns_1.crt"}
 QUEUED = {"id": "e1", "type": "email_queued", "domain_id": "d", "email_id": "m1", "created_at": "2026-01-01T00:00:00Z"}
-
-
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_native_requests_become_the_events_written_beside_them(case: dict[str, Any]) -> None:
-    assert_reads_as_written("scaleway", case)
 
 
 def test_every_sample_verifies_and_becomes_an_event() -> None:

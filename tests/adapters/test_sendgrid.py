@@ -9,21 +9,13 @@ from tests.adapters.native_fixtures import (
     AT,
     CATALOG,
     RECEIVED_MS,
-    assert_reads_as_written,
     assert_samples_are_signed_and_read,
-    cases_of,
     native_request,
     read,
     samples_without_types,
 )
 
 SENDGRID = CATALOG.get("sendgrid")
-CASES = cases_of("sendgrid")
-
-
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_native_requests_become_the_events_written_beside_them(case: dict[str, Any]) -> None:
-    assert_reads_as_written("sendgrid", case)
 
 
 def test_every_sample_verifies_and_becomes_an_event() -> None:

@@ -1,6 +1,5 @@
 """SMTP2GO: forms and JSON, one event for several recipients, and tokens instead of signatures."""
 
-from typing import Any
 from urllib.parse import urlencode
 
 import pytest
@@ -10,23 +9,15 @@ from adapters.request import NativeRequest
 from tests.adapters.native_fixtures import (
     AT,
     CATALOG,
-    assert_reads_as_written,
     assert_samples_are_signed_and_read,
-    cases_of,
     native_request,
     read,
     samples_without_types,
 )
 
 SMTP2GO = CATALOG.get("smtp2go")
-CASES = cases_of("smtp2go")
 EVENT = {"event": "opened", "time": "2026-01-01T00:00:00Z", "email_id": "m1", "rcpt": "ann@example.net", "id": "n1"}
 URL = "https://gateway.example.com/api/webhooks/ours"
-
-
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_native_requests_become_the_events_written_beside_them(case: dict[str, Any]) -> None:
-    assert_reads_as_written("smtp2go", case)
 
 
 def test_every_sample_verifies_and_becomes_an_event() -> None:

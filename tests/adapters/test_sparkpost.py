@@ -10,21 +10,13 @@ from tests.adapters.native_fixtures import (
     AT,
     CATALOG,
     RECEIVED_MS,
-    assert_reads_as_written,
     assert_samples_are_signed_and_read,
-    cases_of,
     native_request,
     read,
     samples_without_types,
 )
 
 SPARKPOST = CATALOG.get("sparkpost")
-CASES = cases_of("sparkpost")
-
-
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_native_requests_become_the_events_written_beside_them(case: dict[str, Any]) -> None:
-    assert_reads_as_written("sparkpost", case)
 
 
 def test_every_sample_verifies_and_becomes_an_event() -> None:

@@ -12,27 +12,19 @@ from tests.adapters.native_fixtures import (
     AT,
     CATALOG,
     RECEIVED_MS,
-    assert_reads_as_written,
     assert_samples_are_signed_and_read,
-    cases_of,
     native_request,
     read,
     samples_without_types,
 )
 
 UNISENDER = CATALOG.get("unisender_go")
-CASES = cases_of("unisender_go")
 KEY = "5k6rnq8ijwpf6sx4y4i1"
 DATA = {"job_id": "j1", "email": "ann@example.net", "status": "sent", "event_time": "2026-01-01 00:05:00"}
 BATCH = {
     "events_by_user": [{"user_id": 1, "events": [{"event_name": "transactional_email_status", "event_data": DATA}]}]
 }
 SINGLE = {"event_name": "transactional_email_status", **DATA}
-
-
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_native_requests_become_the_events_written_beside_them(case: dict[str, Any]) -> None:
-    assert_reads_as_written("unisender_go", case)
 
 
 def test_every_sample_verifies_and_becomes_an_event() -> None:

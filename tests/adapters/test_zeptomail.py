@@ -12,16 +12,13 @@ from tests.adapters.native_fixtures import (
     AT,
     CATALOG,
     RECEIVED_MS,
-    assert_reads_as_written,
     assert_samples_are_signed_and_read,
-    cases_of,
     native_request,
     read,
     samples_without_types,
 )
 
 ZEPTOMAIL = CATALOG.get("zeptomail")
-CASES = cases_of("zeptomail")
 FORM = "application/x-www-form-urlencoded"
 EVENT: dict[str, Any] = {
     "event_name": ["email_open"],
@@ -34,11 +31,6 @@ EVENT: dict[str, Any] = {
     ],
     "webhook_request_id": "w1",
 }
-
-
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_native_requests_become_the_events_written_beside_them(case: dict[str, Any]) -> None:
-    assert_reads_as_written("zeptomail", case)
 
 
 def test_every_sample_verifies_and_becomes_an_event() -> None:
