@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from abc import ABC, abstractmethod
 from typing import cast
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
@@ -12,7 +13,7 @@ class WireError(Exception):
     """The other side sent what this reader does not know, or hung up too early."""
 
 
-class MessageProtocol(asyncio.Protocol):
+class MessageProtocol(asyncio.Protocol, ABC):
     """Cuts what arrives into messages and hands each, head and body, to `message_received`."""
 
     def __init__(self) -> None:
@@ -35,9 +36,9 @@ class MessageProtocol(asyncio.Protocol):
             message, self._buffer = self._buffer[:ends_at], self._buffer[ends_at:]
             self.message_received(message)
 
+    @abstractmethod
     def message_received(self, message: bytes) -> None:
         """One whole message."""
-        raise NotImplementedError
 
     def _body_bytes(self, head_bytes: int) -> int:
         found = _LENGTH.search(self._buffer, 0, head_bytes)
