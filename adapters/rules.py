@@ -114,10 +114,10 @@ def _shaped(place: Place | None, shape: Shape, tables: Mapping[str, Table]) -> R
     elif isinstance(shape, OneOf) and not place.is_list and not parts and place.text() in shape.words:
         word = place.text()
         raise place.invalid(f"'{word}' would be a key of the native event; the word itself is {{const: {word}}}")
+    key = plain_key(place)
     if shape is as_text:
-        key = plain_key(place)
         return _text(read) if key is None else _text_of_key(key)
-    return lambda item, scope: shape(read(item, scope))
+    return _shape_of_key(shape, key) if key is not None else lambda item, scope: shape(read(item, scope))
 
 
 def _constant(place: Place, shape: Shape) -> Read:
@@ -139,6 +139,13 @@ def _fitting(place: Place, value: Any, shape: Shape) -> Any:
     if fitting is None and value not in _EMPTY:
         raise place.invalid(f"this field cannot be {value!r:.80}")
     return fitting
+
+
+def _shape_of_key(shape: Shape, key: str) -> Read:
+    def shaped(item: Json, _: Scope) -> Any:
+        return shape(item.get(key) if type(item) is dict else None)
+
+    return shaped
 
 
 def _text_of_key(key: str) -> Read:
