@@ -19,6 +19,7 @@ Shape = Callable[[Any], Any]
 ATTRIBUTIONS = ("exact", "any_of")
 BOUNCE_CLASSES = ("hard", "soft", "block", "suppressed", "unknown")
 
+ADDRESS_CHARACTERS_MAX = 2_000
 _DIGITS_MAX = 18
 _ENHANCED_CODE = re.compile(r"\b[245]\.\d{1,3}\.\d{1,3}\b")
 _FLAGS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
@@ -42,6 +43,8 @@ def as_address(value: Any) -> str | None:
     text = as_text(value)
     if text is None or not ("<" in text or " " in text or "," in text):
         return text
+    if len(text) > ADDRESS_CHARACTERS_MAX:
+        raise MapFailed(f"an address of {len(text)} characters; {ADDRESS_CHARACTERS_MAX} are the most that is read")
     return parseaddr(text)[1] or text.strip()
 
 

@@ -94,3 +94,8 @@ def test_other_providers_types_are_not_recognized() -> None:
     assert not MAILERSEND.recognizes(native_request(sent(type="email.sent")))
     assert not MAILERSEND.recognizes(native_request({"type": 1, "data": {}}))
     assert not MAILERSEND.recognizes(native_request([sent()]))
+
+
+def test_the_digits_of_the_signature_may_be_upper_case() -> None:
+    request = native_request(ESCAPED, {"signature": signature(ESCAPED).upper()})
+    assert MAILERSEND.verify(request, SECRETS, AT) is None

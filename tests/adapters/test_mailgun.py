@@ -88,3 +88,10 @@ def test_the_webhooks_of_domain_and_account_tell_of_the_same_event() -> None:
     by_domain = read(MAILGUN, {"signature": {"token": "a"}, "event-data": data}).events[0]
     by_account = read(MAILGUN, {"signature": {"token": "b"}, "event-data": {**data, "account": {"id": "x"}}}).events[0]
     assert by_domain.dedup_key == by_account.dedup_key
+
+
+def test_a_suppression_code_counts_as_text_too() -> None:
+    failed = {"event": "failed", "severity": "permanent", "id": "e1", "timestamp": AT, "recipient": "ann@example.net"}
+    body = {"signature": {}, "event-data": failed | {"delivery-status": {"code": "605"}}}
+    [event] = read(MAILGUN, body).events
+    assert event.type == "email.dropped"
