@@ -69,11 +69,21 @@ class Rule:
 def read_rules(place: Place, base: Mapping[str, Place], tables: Mapping[str, Table]) -> tuple[Rule, ...]:
     """The rules of one native type: a type word, a section, or a list of sections: the first that fits counts."""
     rules: list[Rule] = []
+    conditions: set[str] = set()
     for item in place.items():
         if rules and rules[-1].when is None:
             raise item.invalid("never reached: the rule before it has no `when`")
+        condition = _condition(item)
+        if condition in conditions:
+            raise item.invalid(f"never reached: a rule before it has the same `when`: {condition}")
+        conditions |= {condition} if condition else set()
         rules.append(_read_rule(item, base, tables))
     return tuple(rules)
+
+
+def _condition(place: Place) -> str | None:
+    when = place.entries().get("when") if place.is_section else None
+    return when.text() if when is not None else None
 
 
 def _read_rule(place: Place, base: Mapping[str, Place], tables: Mapping[str, Table]) -> Rule:

@@ -62,6 +62,7 @@ TYPES = [
     ("types: {a*: ignored, ab*: ignored}", "types.ab*", "'a*' before it stands for these types too"),
     ("types: {'*': ignored, ab*: ignored}", "types.ab*", "'*' before it"),
     ("types: {a: [{when: x, type: ignored}, ignored, ignored]}", "types.a[2]", "never reached"),
+    ("types: {a: [{when: x, type: ignored}, {when: x, type: email.open}]}", "types.a[1]", "has the same `when`: x"),
 ]
 
 VALUES = [
