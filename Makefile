@@ -1,6 +1,6 @@
 # Two commands do everything: `make run` and `make test`. Each builds what it needs in .venv first.
 
-PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3.14 python3; do \
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 BIN := .venv/bin
 RUN_READY := .venv/.ready-run
