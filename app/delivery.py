@@ -290,20 +290,21 @@ class Sender:
 
     def _feed(self, lane: Lane) -> None:
         """Claims stored work for a lane that is half empty."""
-        if self.is_running and lane.hungry and self._places(lane) > 0:
+        if self.is_running and lane.hungry and (places := self._places(lane)) > 0:
             lane.claiming = True
-            self._spawn(self._claim(lane))
+            self._spawn(self._claim(lane, places))
 
-    async def _claim(self, lane: Lane) -> None:
+    async def _claim(self, lane: Lane, limit: int) -> None:
+        """Takes up to `limit` due deliveries; more than that never, though the lane's own limits change meanwhile."""
         endpoint = self._registry.endpoint(lane.endpoint_id)
         try:
             if endpoint is None or not endpoint.active or self._ledger is None:
                 lane.stored_work = False
                 return
             node, lease_until = self.lease(endpoint)
-            claim = Claim(endpoint.id, self._places(lane), node, now=self._clock.ms(), lease_until=lease_until)
+            claim = Claim(endpoint.id, limit, node, now=self._clock.ms(), lease_until=lease_until)
             claimed: list[Claimed] = await self._ledger.run(partial(claim_due, claim=claim))
-            lane.stored_work = len(claimed) == claim.limit
+            lane.stored_work = len(claimed) == limit
             self._held += len(claimed)
             lane.waiting.extend(_item(lane.endpoint_id, row, lease_until) for row in claimed)
         finally:
