@@ -25,6 +25,7 @@ from app.retry import DEFAULT_SCHEDULE_S
 from app.settings import Settings
 from app.signer import Signer, generate_secret
 from app.store.roster import Roster, Versions, read_roster, read_versions
+from app.store.sources import NONE
 from app.store.tables import NOT_ACTIVE
 from app.store.views import HIDDEN
 from app.vault import Vault, VaultError
@@ -166,7 +167,7 @@ class Registry:
     def _open_source(self, row: Any) -> Source:
         secrets: dict[str, list[str]] | None = None
         trouble = None
-        if row.verification != "none":
+        if row.verification != NONE:
             try:
                 secrets = self._vault.open(row.secrets_sealed)
             except VaultError as error:

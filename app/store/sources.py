@@ -18,7 +18,6 @@ from app.store.views import shown
 from app.vault import Vault, VaultError
 
 REQUIRED, NONE = "required", "none"
-VERIFICATIONS = (REQUIRED, NONE)
 
 Secrets = Mapping[str, Sequence[str]]
 """From each name ("signing_secret") to its values; more than one while it rotates."""
