@@ -28,6 +28,19 @@ Read = Callable[[Any, Scope], Any]
 
 Table = Mapping[str, Any]
 
+
+class Tables(dict[str, Table]):
+    """The file's tables by name; `asked` are those that something was compiled with."""
+
+    def __init__(self, tables: Mapping[str, Table]) -> None:
+        super().__init__(tables)
+        self.asked: set[str] = set()
+
+    def __getitem__(self, name: str) -> Table:
+        self.asked.add(name)
+        return super().__getitem__(name)
+
+
 EXPRESSIONS_CACHED_MAX = 4_096
 _PATH = re.compile(r'(?:[A-Za-z_]\w*|"[\w-]+")(?:\.(?:[A-Za-z_]\w*|"[\w-]+"))*', re.ASCII)
 _NAME_ALONE = re.compile(r'[A-Za-z_]\w*|"[\w-]+"', re.ASCII)
@@ -84,14 +97,18 @@ def _compiled(source: str) -> Read:
     return path(_NAME.sub(r"\1", source).split(".")) if _PATH.fullmatch(source) else expression
 
 
-def read_tables(place: Place | None) -> dict[str, Table]:
+def read_tables(place: Place | None) -> Tables:
     """The file's tables; the case of their keys does not count."""
-    if place is None:
-        return {}
-    return {
-        name: {key.lower(): value.value() for key, value in table.entries().items()}
-        for name, table in place.entries().items()
-    }
+    return Tables({name: _words(table) for name, table in place.entries().items()} if place is not None else {})
+
+
+def _words(table: Place) -> Table:
+    words: dict[str, Any] = {}
+    for key, value in table.entries().items():
+        if key.lower() in words:
+            raise value.invalid("given twice: the case of a table's keys does not count")
+        words[key.lower()] = value.value()
+    return words
 
 
 def _first_of(readers: list[Read]) -> Read:

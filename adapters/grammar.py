@@ -82,6 +82,15 @@ def weight_of(node: Node) -> int:
     return sum(1 for _ in _nodes(node))
 
 
+def shape_of(node: Node) -> tuple[Any, ...]:
+    """What is equal for equal trees, however they are spaced."""
+    return tuple((each["type"], repr(each.get("value")), *map(_leaf, each["children"])) for each in _nodes(node))
+
+
+def _leaf(child: Any) -> Any:
+    return None if isinstance(child, dict) else (child,)
+
+
 def _nodes(node: Node) -> Iterator[Node]:
     pending = [node]
     while pending:

@@ -10,8 +10,9 @@ import re
 from collections.abc import Mapping, Sequence
 
 from adapters.adapter import Adapter
+from adapters.conditions import check_choices, check_condition
 from adapters.decoders import DECODERS
-from adapters.fields import Read, Table, read_expression, read_parts, read_tables, read_value
+from adapters.fields import Read, Table, Tables, read_expression, read_parts, read_tables, read_value
 from adapters.handshake import Handshake
 from adapters.mapping_file import Place, parse
 from adapters.naming import named_keys
@@ -60,6 +61,8 @@ def load_mapping(text: str, file: str) -> Adapter:
     provider = _name(parts["provider"])
     tables = read_tables(parts.get("tables"))
     readers = _readers(parts, root, provider, tables)
+    handshakes = [_handshake(item, tables) for item in parts["handshake"].items()] if "handshake" in parts else []
+    _refuse_unused(parts.get("tables"), tables)
     options = read_options(parts.get("options"))
     return Adapter(
         name=provider,
@@ -73,7 +76,7 @@ def load_mapping(text: str, file: str) -> Adapter:
         readers=readers,
         samples=_samples(parts.get("samples"), readers),
         methods=[method.one_of(METHODS) for method in parts["methods"].items()] if "methods" in parts else ["POST"],
-        handshakes=[_handshake(item, tables) for item in parts["handshake"].items()] if "handshake" in parts else [],
+        handshakes=handshakes,
         options=options,
     )
 
@@ -92,10 +95,18 @@ def _verification(parts: Mapping[str, Place], options: Sequence[Option]) -> Veri
     return verification
 
 
+def _refuse_unused(place: Place | None, tables: Tables) -> None:
+    for name, table in place.entries().items() if place else ():
+        if name not in tables.asked:
+            raise table.invalid(f"nothing asks this table: read it by {{table: {name}, of: …}}, or remove it")
+
+
 def _handshake(place: Place, tables: Mapping[str, Table]) -> Handshake:
     parts = place.section(HANDSHAKE_KEYS)
     if not parts.keys() & {"method", "when"}:
         raise place.invalid("needs `method` or `when`, to tell it from the requests that carry events")
+    if "when" in parts:
+        check_condition(parts["when"], "this handshake", None)
     headers = parts["headers"].entries() if "headers" in parts else {}
     return Handshake(
         method=parts["method"].one_of(METHODS) if "method" in parts else "POST",
@@ -119,16 +130,15 @@ def _readers(parts: Mapping[str, Place], root: Place, provider: str, tables: Map
     common = {key: parts[key] for key in (*READER_KEYS, "verify") if key in parts}
     if "variants" not in parts:
         return [_reader(root, provider, None, common, {}, tables)]
-    readers: list[Reader] = []
-    for name, place in parts["variants"].entries().items():
-        own = place.section(("when", *READER_KEYS))
-        if readers and readers[-1].when is None:
-            raise place.invalid(f"the variant '{name}' is never reached: the one before it has no `when`")
-        when = read_expression(own["when"]) if "when" in own else None
-        readers.append(_reader(place, provider, when, common, own, tables))
-    if not readers:
+    variants = list(parts["variants"].entries().values())
+    if not variants:
         raise parts["variants"].invalid("at least one variant is needed")
-    return readers
+    sections = [variant.section(("when", *READER_KEYS)) for variant in variants]
+    check_choices(variants, "variant")
+    return [
+        _reader(place, provider, read_expression(own["when"]) if "when" in own else None, common, own, tables)
+        for place, own in zip(variants, sections, strict=True)
+    ]
 
 
 def _reader(
@@ -183,6 +193,7 @@ def _ignore(place: Place | None) -> tuple[Ignore, ...]:
         parts = item.section(IGNORE_KEYS)
         if "when" not in parts or "because" not in parts:
             raise item.invalid("needs `when` (an expression) and `because` (the reason, for readers)")
+        check_condition(parts["when"], "this reason to ignore", "`types`")
         rules.append(Ignore(read_expression(parts["when"]), parts["because"].text()))
     return tuple(rules)
 

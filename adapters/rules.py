@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from adapters.completions import COMPLETIONS
+from adapters.conditions import check_choices
 from adapters.errors import MapFailed
 from adapters.events import BLOCKS, MESSAGE_TYPES, EventData, Provider
 from adapters.expressions import Scope
@@ -68,22 +69,9 @@ class Rule:
 
 def read_rules(place: Place, base: Mapping[str, Place], tables: Mapping[str, Table]) -> tuple[Rule, ...]:
     """The rules of one native type: a type word, a section, or a list of sections: the first that fits counts."""
-    rules: list[Rule] = []
-    conditions: set[str] = set()
-    for item in place.items():
-        if rules and rules[-1].when is None:
-            raise item.invalid("never reached: the rule before it has no `when`")
-        condition = _condition(item)
-        if condition in conditions:
-            raise item.invalid(f"never reached: a rule before it has the same `when`: {condition}")
-        conditions |= {condition} if condition else set()
-        rules.append(_read_rule(item, base, tables))
-    return tuple(rules)
-
-
-def _condition(place: Place) -> str | None:
-    when = place.entries().get("when") if place.is_section else None
-    return when.text() if when is not None else None
+    items = place.items()
+    check_choices(items, "rule")
+    return tuple(_read_rule(item, base, tables) for item in items)
 
 
 def _read_rule(place: Place, base: Mapping[str, Place], tables: Mapping[str, Table]) -> Rule:
@@ -249,6 +237,8 @@ def _read_time(place: Place) -> tuple[Read, ReadTime] | None:
             zone = zone_named(parts["zone"].text())
         except ValueError as mistake:
             raise parts["zone"].invalid(str(mistake)) from None
+    if "unit" in parts and "format" in parts:
+        raise parts["unit"].invalid("a time with `format` is no number, and has no `unit`")
     unit = parts["unit"].one_of(UNITS) if "unit" in parts else "auto"
     format_ = _format(parts["format"]) if "format" in parts else None
     return read_expression(parts["time"]), time_reader(unit, zone, format_)

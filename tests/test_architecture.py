@@ -24,6 +24,7 @@ FLOORS: list[set[str]] = [
     {"adapters.closures", "adapters.times", "adapters.shapes", "adapters.options"},
     {"adapters.expressions", "adapters.samples", "adapters.verification"},
     {"adapters.fields", "adapters.completions"},
+    {"adapters.conditions"},
     {"adapters.rules", "adapters.handshake", "adapters.naming"},
     {"adapters.reader"},
     {"adapters.adapter"},

@@ -3,6 +3,7 @@
 `test_mapping` has those of the common language; here are the rest, part by part. The first line of each is line 1.
 """
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,12 +34,20 @@ FILE = [
     ("options: {x: {type: list, meaning: y}}", "options.x.type", "known are flag, number, text, texts"),
     ("tables: {t: [a]}", "tables.t", "keys with values are needed"),
     ("tables: {t: {a: b}, t: {a: c}}", "tables.t", "given twice"),
+    ("tables: {t: {Bounce: b, bounce: c}}", "tables.t.bounce", "the case of a table's keys does not count"),
+    ("tables: {t: {a: b}}", "tables.t", "nothing asks this table: read it by {table: t, of: …}, or remove it"),
     ("variants: {}", "variants", "at least one variant"),
     ("variants: {a: {when: x, decode: json, native_type: y}}", "variants.a.decode", "unknown key 'decode'"),
     ("variants: {a: {when: x}}", "variants.a", "the key 'native_type' is missing"),
+    ("variants: {a: {native_type: y}, b: {native_type: y}}", "variants.b", "the variant before it has no `when`"),
+    ("variants: {a: {when: x, native_type: y}, b: {when: x, native_type: y}}", "variants.b", "has the same `when`: x"),
+    ("variants: {a: {when: '`[]`', native_type: y}}", "variants.a.when", "nothing comes to this variant"),
+    ("handshake: {when: \"'x' == 'y'\"}", "handshake.when", "nothing comes to this handshake"),
     ("handshake: {method: PUT}", "handshake.method", "known are GET, HEAD, OPTIONS, POST"),
     ("handshake: {method: GET, status: 99}", "handshake.status", "from 200 to 599"),
     ("handshake: {method: GET, bdy: x}", "handshake.bdy", "did you mean 'body'?"),
+    ("ignore: {when: '`false`', because: x}", "ignore.when", "nothing comes to this reason to ignore"),
+    ("ignore: {when: '`true`', because: x}", "ignore.when", "nothing comes to `types`"),
     ("ignore: text", "ignore", "keys with values are needed"),
     ("ignore: {when: x, because: ''}", "ignore.because", "a text is needed"),
     ("unused: {a: b}", "unused", "a text is needed"),
@@ -65,6 +74,29 @@ TYPES = [
     ("types: {a: [{when: x, type: ignored}, {when: x, type: email.open}]}", "types.a[1]", "has the same `when`: x"),
 ]
 
+ALWAYS = ["`true`", "`1`", "`0`", "'x'", "`false` || 'x'", "x || `true`", "!`null`", "'a' == 'a'", "[a, b]", "{a: a}"]
+NEVER = [
+    "`false`",
+    "`null`",
+    "''",
+    "`[]`",
+    "x && `false`",
+    "`null` || ''",
+    "!'x'",
+    "'a' == 'b'",
+    "!x == 'a'",
+    "`1` > `2`",
+]
+HIDDEN = [("x", "x && y"), ("x || y", "y"), ("x || y", "y && z || x"), ("a && b", "b && a"), ("a=='1'", "(a == '1')")]
+APART = [
+    ("x && y", "x"),
+    ("x", "y"),
+    ("x || y", "x || z"),
+    ("a[0:1]", "a[0:2]"),
+    ("a == '1'", "a == `1`"),
+    ("a.b", "a.c"),
+]
+
 VALUES = [
     (FIELDS % "stream: []", "fields.stream", "the list is empty"),
     (FIELDS % "stream: {}", "fields.stream", "one of const, table, rest, merge, object"),
@@ -89,6 +121,11 @@ TIMES = [
         "fields: {recipient: to, timestamp: {time: at, unit: min}}",
         "fields.timestamp.unit",
         "known are auto, ms, ns, s, us",
+    ),
+    (
+        "fields: {recipient: to, timestamp: {time: at, unit: s, format: rfc2822}}",
+        "fields.timestamp.unit",
+        "a time with `format` is no number",
     ),
     ("fields: {recipient: to, timestamp: {time: at, zone: '+25'}}", "fields.timestamp.zone", ""),
     (
@@ -174,6 +211,59 @@ def test_a_mistake_is_refused_at_its_place(written: str, key: str, message: str)
         load_mapping(completed(f"{written}\n"), "acme.yaml")
     assert (refusal.value.file, refusal.value.line, refusal.value.key) == ("acme.yaml", 1, key)
     assert message in refusal.value.message
+
+
+def with_rules(*whens: str) -> str:
+    rules = "".join(f"    - {{type: email.sent, when: {json.dumps(when)}}}\n" for when in whens)
+    return f"types:\n  sent:\n{rules}"
+
+
+@pytest.mark.parametrize("when", ALWAYS)
+def test_a_condition_that_is_always_true_can_only_stand_last(when: str) -> None:
+    with pytest.raises(MappingInvalid, match="always true, so that nothing comes to the rules after it") as refusal:
+        load_mapping(completed(with_rules("kind", when, "other")), "acme.yaml")
+    assert (refusal.value.line, refusal.value.key) == (4, "types.sent[1].when")
+    load_mapping(completed(with_rules("kind", when)), "acme.yaml")
+
+
+@pytest.mark.parametrize("when", NEVER)
+def test_a_condition_that_is_never_true_is_refused(when: str) -> None:
+    with pytest.raises(MappingInvalid, match="never true, so that nothing comes to this rule") as refusal:
+        load_mapping(completed(with_rules("kind", when)), "acme.yaml")
+    assert (refusal.value.line, refusal.value.key) == (4, "types.sent[1].when")
+
+
+@pytest.mark.parametrize(("wider", "hidden"), HIDDEN)
+def test_a_rule_whose_events_all_fit_an_earlier_one_is_refused(wider: str, hidden: str) -> None:
+    with pytest.raises(
+        MappingInvalid, match=r"never reached: a rule before it has (the same|a wider) `when`: "
+    ) as refusal:
+        load_mapping(completed(with_rules("kind", wider, hidden)), "acme.yaml")
+    assert (refusal.value.line, refusal.value.key) == (5, "types.sent[2]")
+
+
+@pytest.mark.parametrize(("one", "other"), APART)
+def test_rules_of_which_each_may_fit_are_taken(one: str, other: str) -> None:
+    load_mapping(completed(with_rules(one, other)), "acme.yaml")
+
+
+def test_a_type_has_no_more_rules_than_anybody_needs() -> None:
+    with pytest.raises(MappingInvalid, match="more than 100 rules"):
+        load_mapping(completed(with_rules(*[f"x == '{n}'" for n in range(101)])), "acme.yaml")
+
+
+def test_a_chain_as_long_as_an_expression_may_be_is_no_trouble() -> None:
+    chain = " || ".join(["a.b"] * 550)
+    with pytest.raises(MappingInvalid, match="a wider"):
+        load_mapping(completed(with_rules(chain, "a.b && c")), "acme.yaml")
+    load_mapping(completed(with_rules("x" + ".x" * 2000, "y")), "acme.yaml")
+
+
+def test_a_table_that_only_a_replaced_field_asks_is_refused() -> None:
+    text = "fields: {recipient: to, timestamp: at, stream: {table: t, of: x}}\ntables: {t: {a: b}}\n"
+    load_mapping(completed(text), "acme.yaml")
+    with pytest.raises(MappingInvalid, match="nothing asks this table"):
+        load_mapping(completed(text + "types: {s: {type: email.sent, fields: {stream: x}}}\n"), "acme.yaml")
 
 
 def test_the_line_is_that_of_the_mistake_and_not_of_the_part() -> None:
