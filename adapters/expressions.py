@@ -39,13 +39,19 @@ NESTING_MAX = 32
 class Expression:
     """A compiled expression: call it with a JSON value. Raises ExpressionError when it cannot give a result."""
 
-    __slots__ = ("_run", "source")
+    __slots__ = ("_metered", "_run", "source")
 
-    def __init__(self, source: str, run: Closure) -> None:
+    def __init__(self, source: str, run: Closure, *, metered: bool) -> None:
         self.source = source
         self._run = run
+        self._metered = metered
+        """Whether every evaluation needs its budget of steps; expressions that cannot spend any do without."""
 
     def __call__(self, value: Any, scope: Scope = NO_SCOPE) -> Any:
+        if self._metered:
+            if scope is NO_SCOPE:
+                scope = Scope()
+            scope.steps_left = STEPS_MAX
         try:
             return self._run(value, scope)
         except ExpressionError as error:
@@ -66,19 +72,7 @@ def compile_expression(source: str) -> Expression:
     run = compiler.closure(parse(source), 0)
     if compiler.repeats:
         run = _weighed(run)
-    return Expression(source, _metered(run) if compiler.metered else run)
-
-
-def _metered(run: Closure) -> Closure:
-    """Gives every evaluation its budget of steps; expressions that cannot spend any do without."""
-
-    def metered(value: Json, scope: Scope) -> Any:
-        if scope is NO_SCOPE:
-            return run(value, Scope())
-        scope.steps_left = STEPS_MAX
-        return run(value, scope)
-
-    return metered
+    return Expression(source, run, metered=compiler.metered)
 
 
 def _weighed(run: Closure) -> Closure:

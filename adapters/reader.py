@@ -76,7 +76,7 @@ class Ignore(NamedTuple):
     because: str
 
 
-class Reader(NamedTuple):
+class Reader(msgspec.Struct, frozen=True):
     """The compiled form of one payload format of one provider."""
 
     provider: str
@@ -105,7 +105,7 @@ class Reader(NamedTuple):
             reading.quarantined.append(Quarantined(None, str(fault)))
             return reading
         for index, (item, parent) in enumerate(items):
-            self._read_item(reading, index, item, Scope(request=request, body=body, parent=parent), received_ms)
+            self._read_item(reading, index, item, Scope(request, body, parent), received_ms)
         return reading
 
     def rules_of(self, native: str) -> Sequence[Rule]:

@@ -15,6 +15,7 @@ ReadTime = Callable[[Any], int]
 MILLIS_PER_UNIT = {"s": 1000.0, "ms": 1.0, "us": 0.001, "ns": 0.000_001}
 UNITS = ("auto", *MILLIS_PER_UNIT)
 _NUMBER_LIMIT = 10**19  # nanoseconds until the year 2286
+_SECONDS_LIMIT = 10**11  # the year 5138: what is greater counts finer units
 _NUMBER_CHARACTERS_MAX = 32
 LATEST_MS = 253_402_300_800_000  # the year 10000
 
@@ -26,7 +27,11 @@ def time_reader(unit: str = "auto", zone: tzinfo | None = None, format_: str | N
     `zone` holds for times without one, which are refused otherwise. `format_` is "rfc2822" or a strptime pattern.
     """
 
+    whole_seconds = format_ is None and unit in {"auto", "s"}
+
     def read(value: Any) -> int:
+        if type(value) is int and whole_seconds and 0 < value < _SECONDS_LIMIT:
+            return value * 1000
         moment = _number(value)
         if moment is not None and format_ is None:
             found = round(moment * _millis_per(moment, unit))
@@ -88,10 +93,10 @@ def _spelled_number(text: str) -> float | int | None:
 
 
 def _millis_per(number: float, unit: str) -> float:
-    """Up to 1e11 a number counts seconds (until the year 5138), above that milliseconds, and so on by thousands."""
+    """Up to 1e11 a number counts seconds, above that milliseconds, and so on by thousands."""
     if unit != "auto":
         return MILLIS_PER_UNIT[unit]
-    if number < 1e11:
+    if number < _SECONDS_LIMIT:
         return 1000.0
     return 1.0 if number < 1e14 else 0.001 if number < 1e17 else 0.000_001
 

@@ -107,23 +107,44 @@ def text_function(signature: str) -> Callable[[Body], Body]:
 def _declare_text(signature: str, body: Body) -> Body:
     name = signature.partition("(")[0]
 
-    def one(scope: Scope, text: Any) -> Any:
+    def build(arguments: list[Argument]) -> Closure:
+        first, *others = [argument.run for argument in arguments]
+        literals = [argument.literal for argument in arguments[1:] if type(argument.literal) is str]
+        if len(literals) == len(others):
+            return _of_one_text(name, body, first, literals)
+        return _of_texts(name, body, [first, *others])
+
+    build.__doc__ = body.__doc__
+    special(signature)(build)
+    return body
+
+
+def _of_one_text(name: str, body: Body, run: Closure, literals: list[str]) -> Closure:
+    """A call of which all but the first argument stands in the source, as in most: only the first is looked at."""
+    given = sum(map(len, literals))
+
+    def call(value: Json, scope: Scope) -> Any:
+        text = run(value, scope)
         if text is None:
             return None
         if type(text) is not str:
             text = to_text(name, text)
-        spend_text(scope, len(text))
-        return body(scope, text)
+        spend_text(scope, len(text) + given)
+        return body(scope, text, *literals)
 
-    def many(scope: Scope, *texts: Any) -> Any:
+    return call
+
+
+def _of_texts(name: str, body: Body, runs: list[Closure]) -> Closure:
+    def call(value: Json, scope: Scope) -> Any:
+        texts = [run(value, scope) for run in runs]
         if None in texts:
             return None
         spelled = [text if type(text) is str else to_text(name, text) for text in texts]
         spend_text(scope, sum(map(len, spelled)))
         return body(scope, *spelled)
 
-    special(signature)(_calling(many if "," in signature else one, body.__doc__))
-    return body
+    return call
 
 
 def to_text(name: str, value: Json) -> str:
