@@ -214,7 +214,11 @@ class Registry:
             filter=compile_expression(row.filter) if row.filter else None,
             transform=compile_expression(row.transform) if row.transform else None,
             headers={name: self._vault.open(value.encode()) for name, value in row.headers.items()},
-            signer=Signer(self._vault.open(row.secrets_sealed), row.signature),
+            signer=Signer(
+                self._vault.open(row.secrets_sealed),
+                row.signature,
+                ends_at_s=[end_ms / 1000 for end_ms in row.old_secrets_end_at or ()],
+            ),
             in_flight_max=row.max_in_flight or self._settings.endpoint_in_flight_max,
             rate_limit_per_s=row.rate_limit_per_s,
             timeout_s=row.timeout_s or self._settings.attempt_timeout_s,

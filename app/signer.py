@@ -11,6 +11,7 @@ import hmac
 import re
 import secrets as randomness
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import Literal
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -37,20 +38,28 @@ class Signer:
 
     `secrets` are the valid ones, newest first: during a rotation `webhook-signature` carries one signature for each,
     `X-Webhook-Signature` (which can hold only one) that of the newest. For "ed25519" they are private keys
-    (`whsk_…`), and `public_key` is what the subscriber verifies with. Raises ValueError for a secret it cannot use.
+    (`whsk_…`), and `public_key` is what the subscriber verifies with. `ends_at_s` (unix seconds) says of those after
+    the newest, in their order, when they stop signing; one it does not name never does. Raises ValueError for a secret
+    it cannot use.
     """
 
-    def __init__(self, secrets: Sequence[str], kind: SignatureKind = "hmac") -> None:
+    def __init__(
+        self, secrets: Sequence[str], kind: SignatureKind = "hmac", *, ends_at_s: Sequence[float] = ()
+    ) -> None:
         if not secrets:
             raise ValueError("An endpoint needs at least one secret to sign with.")
         self.public_key = public_key_of(secrets[0]) if kind == "ed25519" else None
         self._version = "v1a" if kind == "ed25519" else "v1"
         self._signs: list[Sign] = [_ed25519(text) if kind == "ed25519" else _hmac(secret_key(text)) for text in secrets]
+        self._ends_at_s = [inf, *ends_at_s, *[inf] * len(secrets)][: len(secrets)]
+        self._next_end_s = min(self._ends_at_s)
         self._sign_body = _hmac(secrets[0].encode()) if kind == "hmac" else None
         self._fixed = {"Content-Type": "application/json", "User-Agent": USER_AGENT}
 
     def headers(self, *, webhook_id: str, event_type: str, body: bytes, attempt: int, unix_s: int) -> dict[str, str]:
         """All headers of attempt number `attempt` (1 for the first), made at `unix_s`; the id is equal on every one."""
+        if unix_s >= self._next_end_s:
+            self._drop_ended(unix_s)
         signed = b"%b.%d.%b" % (webhook_id.encode(), unix_s, body)
         headers = {
             **self._fixed,
@@ -63,6 +72,12 @@ class Signer:
         if self._sign_body is not None:
             headers["X-Webhook-Signature"] = self._sign_body(body).hex()
         return headers
+
+    def _drop_ended(self, unix_s: int) -> None:
+        valid = [at for at, end_s in enumerate(self._ends_at_s) if end_s > unix_s]
+        self._signs = [self._signs[at] for at in valid]
+        self._ends_at_s = [self._ends_at_s[at] for at in valid]
+        self._next_end_s = min(self._ends_at_s)
 
 
 def generate_secret() -> str:

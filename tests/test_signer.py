@@ -97,6 +97,22 @@ def test_during_a_rotation_the_old_and_the_new_secret_both_verify() -> None:
     assert headers["X-Webhook-Signature"] == hmac.new(new.encode(), BODY, hashlib.sha256).hexdigest()
 
 
+def test_an_old_secret_signs_until_its_end() -> None:
+    new, old, older = (generate_secret() for _ in range(3))
+    signer = Signer([new, old, older], ends_at_s=[1_772_000_010.5, 1_772_000_005])
+    counts = [sign(signer, unix_s=1_772_000_000 + s)["webhook-signature"].count("v1,") for s in (0, 4, 5, 10, 11, 99)]
+    assert counts == [3, 3, 2, 2, 1, 1]
+    signed = sign(signer)
+    standardwebhooks.Webhook(new).verify(BODY, signed)
+    with pytest.raises(standardwebhooks.WebhookVerificationError):
+        standardwebhooks.Webhook(old).verify(BODY, signed)
+
+
+def test_an_old_secret_without_an_end_signs_on() -> None:
+    signer = Signer([generate_secret(), generate_secret(), generate_secret()], ends_at_s=[1.0])
+    assert sign(signer)["webhook-signature"].count("v1,") == 2
+
+
 def test_every_attempt_is_signed_anew_under_the_same_id() -> None:
     signer = Signer([generate_secret()])
     first, second = sign(signer, unix_s=1_772_000_000), sign(signer, attempt=2, unix_s=1_772_000_005)

@@ -11,7 +11,7 @@ from app.cli.given import given_texts
 from app.cli.output import say, show_list, show_one
 
 _PATH = "/api/webhooks/manage"
-_COLUMNS = {"Id": "id", "URL": "url", "Events": "events", "Active": "active", "Why not": "disabled_reason"}
+_COLUMNS = {"Id": "id", "URL": "url", "Events": "events", "State": "state", "Why not": "disabled_reason"}
 
 
 @click.group()
@@ -77,6 +77,25 @@ def add_endpoint(client: Client, url: str, events: str, **options: Any) -> None:
 def enable_endpoint(client: Client, endpoint_id: int) -> None:
     """Send to an endpoint again; what was held for it is sent now."""
     show_one(client.post(f"{_PATH}/{endpoint_id}/enable"))
+
+
+@endpoints.command("rotate-secret")
+@argument("endpoint_id", type=int)
+@option("--secret", metavar="TEXT", help="The new shared secret; generated unless given.")
+@option("--overlap-s", type=int, help="How long the old ones sign along, in seconds; a day unless given.")
+@with_client
+def rotate_secret(client: Client, endpoint_id: int, **wanted: Any) -> None:
+    """Give an endpoint a new secret; the old ones sign along for a while.
+
+    The answer shows the new one, this once.
+
+    \b
+    Examples:
+        mailweir endpoints rotate-secret 1
+        mailweir endpoints rotate-secret 1 --overlap-s 0
+    """
+    given = {name: value for name, value in wanted.items() if value is not None}
+    show_one(client.post(f"{_PATH}/{endpoint_id}/rotate-secret", given))
 
 
 @endpoints.command("remove")

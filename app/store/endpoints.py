@@ -1,7 +1,7 @@
 """Endpoints: the subscribers' registrations."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -9,7 +9,9 @@ import sqlalchemy as sa
 from msgspec import UNSET, UnsetType
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from adapters.events import iso_millis
 from app.store.accounts import bump_config
+from app.store.errors import SecretInUse
 from app.store.settling import settle
 from app.store.tables import EndpointRow, table_of
 from app.store.transactions import writing
@@ -18,6 +20,9 @@ from app.vault import Vault
 
 PAUSED = "paused"
 """The reason kept where a person, not the gateway, made the endpoint inactive."""
+
+SECRETS_MAX = 4
+"""How many secrets may sign at once; a rotation lets go of the oldest beyond that."""
 
 _endpoint = table_of(EndpointRow)
 _living = _endpoint.c.deleted_at.is_(None)
@@ -67,6 +72,14 @@ class EndpointChange(msgspec.Struct, frozen=True, kw_only=True):
     retry_schedule_s: Sequence[float] | UnsetType | None = UNSET
 
 
+class OldSecret(msgspec.Struct, frozen=True):
+    """A secret that signs along with the newest until `ends_at`."""
+
+    ends_at: str
+    public_key: str | None = None
+    """whpk_…, of an ed25519 endpoint."""
+
+
 class Endpoint(msgspec.Struct, frozen=True):
     """An endpoint as it is listed; its secrets are not in it, and of its headers only the names."""
 
@@ -86,6 +99,8 @@ class Endpoint(msgspec.Struct, frozen=True):
     rate_limit_per_s: float | None
     timeout_s: float | None
     retry_schedule_s: list[float] | None
+    old_secrets: list[OldSecret]
+    """Of the secrets after the newest, in their order, and also of those that have ended since the last change."""
 
 
 async def list_endpoints(engine: AsyncEngine, environment_id: int) -> Sequence[Endpoint]:
@@ -105,7 +120,7 @@ async def get_endpoint(engine: AsyncEngine, environment_id: int, endpoint_id: in
 async def endpoint_secrets(
     engine: AsyncEngine, vault: Vault, environment_id: int, endpoint_id: int
 ) -> list[str] | None:
-    """The valid secrets, newest first, for rotations and public keys; never to be shown."""
+    """The secrets, newest first, in the order of `old_secrets`, for public keys; never to be shown."""
     async with engine.connect() as connection:
         row = await _find(connection, environment_id, endpoint_id)
     return None if row is None else vault.open(row.secrets_sealed)
@@ -139,6 +154,32 @@ async def change_endpoint(
     if "active" in values:
         values["disabled_reason"] = None if values["active"] else PAUSED
     return await _update(engine, environment_id, endpoint_id, values, now, make_known)
+
+
+async def rotate_secret(
+    engine: AsyncEngine,
+    vault: Vault,
+    environment_id: int,
+    endpoint_id: int,
+    secret: str,
+    overlap: timedelta,
+    now: datetime,
+) -> Endpoint | None:
+    """Makes `secret` the newest; those before it sign along for `overlap` at most. None when there is no endpoint.
+
+    Raises SecretInUse when it signs already.
+    """
+    async with writing(engine) as connection:
+        await bump_config(connection, environment_id)
+        row = await _find(connection, environment_id, endpoint_id)
+        if row is None:
+            return None
+        old = _signing_on(row, vault, now, until=now + overlap)
+        if secret in old:
+            raise SecretInUse(f"Endpoint {endpoint_id} signs with that secret already; give another, or none.")
+        values = {"secrets_sealed": vault.seal([secret, *old]), "old_secrets_end_at": [*old.values()]}
+        update = sa.update(_endpoint).where(_endpoint.c.id == row.id).values(values | {"updated_at": now})
+        return _shown((await connection.execute(update.returning(*_endpoint.c))).one())
 
 
 async def enable_endpoint(
@@ -202,10 +243,18 @@ async def _update(
 def _values(fields: NewEndpoint | EndpointChange, vault: Vault) -> dict[str, Any]:
     values = {name: value for name in fields.__struct_fields__ if (value := getattr(fields, name)) is not UNSET}
     if "secrets" in values:
-        values["secrets_sealed"] = vault.seal(values.pop("secrets"))
+        values |= {"secrets_sealed": vault.seal(values.pop("secrets")), "old_secrets_end_at": None}
     if "headers" in values:
         values["headers"] = {name: vault.seal(value).decode() for name, value in values["headers"].items()}
     return values
+
+
+def _signing_on(row: sa.Row[Any], vault: Vault, now: datetime, until: datetime) -> dict[str, int]:
+    """The endpoint's secrets that may sign along with a new one, newest first, and when each of them ends."""
+    now_ms, until_ms = (round(moment.timestamp() * 1000) for moment in (now, until))
+    ends = [min(end, until_ms) for end in (until_ms, *(row.old_secrets_end_at or ()))]
+    old = {secret: end for secret, end in zip(vault.open(row.secrets_sealed), ends, strict=False) if end > now_ms}
+    return dict(list(old.items())[: SECRETS_MAX - 1])
 
 
 async def _find(connection: AsyncConnection, environment_id: int, endpoint_id: int) -> sa.Row[Any] | None:
@@ -216,7 +265,8 @@ async def _find(connection: AsyncConnection, environment_id: int, endpoint_id: i
 
 
 def _shown(row: sa.Row[Any]) -> Endpoint:
-    columns: dict[str, Any] = {name: getattr(row, name) for name in Endpoint.__struct_fields__}
+    columns: dict[str, Any] = {name: getattr(row, name) for name in Endpoint.__struct_fields__ if name != "old_secrets"}
     columns |= {"created_at": shown(row.created_at), "updated_at": shown(row.updated_at)}
     columns["headers"] = dict.fromkeys(row.headers, HIDDEN)
+    columns["old_secrets"] = [OldSecret(iso_millis(end_ms)) for end_ms in row.old_secrets_end_at or ()]
     return Endpoint(**columns)

@@ -4,6 +4,7 @@ StoreError
 ├── NameTaken             a source of that name is there already                       (409)
 ├── LastAdminKey          the environment would be left without an admin key           (409)
 ├── NotResendable         the delivery is in no state to be sent again                 (409)
+├── SecretInUse           the endpoint signs with that secret already                  (409)
 ├── ReplayRefused         an endpoint to replay to is not there                        (404)
 ├── KeyReused             an Idempotency-Key came back with another request            (422)
 └── DatabaseTooNew        a newer Mailweir has migrated the database                   (refused at start)
@@ -34,6 +35,10 @@ class LastAdminKey(StoreError):
 
 class NotResendable(StoreError):
     """The delivery is being sent, was cancelled, or its endpoint is not sent to."""
+
+
+class SecretInUse(StoreError):
+    """A new secret must be another than the endpoint's present ones."""
 
 
 class ReplayRefused(StoreError):

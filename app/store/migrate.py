@@ -10,7 +10,7 @@ from app.store.tables import EndpointRow, SourceRow, table_of
 from app.store.transactions import alone, writing
 from app.vault import Vault, is_sealed
 
-HEAD = "0004"
+HEAD = "0005"
 """The newest revision under `migrations/versions`; a database that is there needs nothing, not even Alembic."""
 
 _MIGRATIONS = Path(__file__).parent / "migrations"

@@ -183,6 +183,8 @@ class EndpointRow(_Row, table=True):
     headers: dict[str, str] = Field(sa_type=sa.JSON)
     signature: str = "hmac"
     secrets_sealed: bytes
+    old_secrets_end_at: list[int] | None = Field(default=None, sa_type=sa.JSON)
+    """Milliseconds since 1970, of the secrets after the newest in their order; from then on they do not count."""
     max_in_flight: int | None = None
     rate_limit_per_s: float | None = None
     timeout_s: float | None = None

@@ -23,6 +23,7 @@ HEADERS_MAX = 20
 HEADER_VALUE_CHARS_MAX = 4_096
 RETRIES_MAX = 20
 RETRY_WAIT_S_MAX = 86_400
+NONE_SHARED = "an ed25519 endpoint has a generated key pair and no shared secret; leave it out."
 
 Url = Annotated[
     str,
@@ -95,9 +96,14 @@ class EndpointChange(_Options, kw_only=True, forbid_unknown_fields=True):
 EndpointInput = EndpointNew | EndpointChange
 
 
+State = Literal["healthy", "paused", "disabled"]
+"""Sent to; inactive because a person wanted that; inactive because the gateway or its endpoint did."""
+
+
 class Endpoint(endpoints.Endpoint, frozen=True, kw_only=True):
     """A registration as it is shown; `events` are in the caller's words."""
 
+    state: State
     public_key: str | None = None
     """whpk_…, what an ed25519 endpoint verifies with."""
     secret: str | UnsetType = UNSET
@@ -127,7 +133,7 @@ async def check_endpoint(wanted: EndpointInput, guard: Guard) -> list[FieldError
 def _problems(wanted: EndpointInput) -> Iterator[tuple[str, str]]:
     checks: dict[str, Check] = {
         "events": _check_events,
-        "secret": _check_secret,
+        "secret": check_new_secret,
         "filter": _check_expression,
         "transform": _check_expression,
         "headers": _check_headers,
@@ -138,7 +144,7 @@ def _problems(wanted: EndpointInput) -> Iterator[tuple[str, str]]:
             for message in check(value):
                 yield field, message
     if wanted.signature == "ed25519" and wanted.secret is not UNSET:
-        yield "secret", "an ed25519 endpoint has a generated key pair and no shared secret; leave it out."
+        yield "secret", NONE_SHARED
 
 
 def _check_events(events: str | list[str]) -> Iterator[str]:
@@ -148,7 +154,8 @@ def _check_events(events: str | list[str]) -> Iterator[str]:
     yield from (unknown_word(word) for word in words if not is_known(word))
 
 
-def _check_secret(secret: str) -> Iterator[str]:
+def check_new_secret(secret: str) -> Iterator[str]:
+    """What is wrong with a shared secret."""
     try:
         check_secret(secret)
     except ValueError as error:

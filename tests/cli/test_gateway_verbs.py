@@ -66,6 +66,9 @@ def test_endpoints_are_added_tested_enabled_and_removed(gateway: Shell) -> None:
     assert (added["headers"], added["retry_schedule_s"]) == ({"X-Tenant": "blue"}, [5, 60])
     assert "secret" not in _ok(gateway.mailweir("endpoints", "show", number)).row
     assert gateway.mailweir("endpoints", "test", number).code == 1
+    rotated = _ok(gateway.mailweir("endpoints", "rotate-secret", number, "--overlap-s", "60")).row
+    assert rotated["secret"] not in ("", added["secret"])
+    assert len(rotated["old_secrets"]) == 1
     assert _ok(gateway.mailweir("endpoints", "enable", number)).row["active"] is True
     assert _ok(gateway.mailweir("endpoints", "test", number)).row["event_id"].startswith("evt_")
     assert "Why not" in gateway.on_a_terminal("endpoints", "list")
