@@ -114,7 +114,6 @@ class Gateway:
             self.guard,
             user_agent=USER_AGENT,
             connections_max=settings.sending_max,
-            per_host_max=settings.sending_max,
             body_bytes_max=settings.response_bytes_max,
         )
         self._closing.push_async_callback(egress.aclose)

@@ -1,8 +1,7 @@
 """What came of one request that went out, nearly always a post to a subscriber, and where its time went."""
 
-import asyncio
 from time import perf_counter
-from typing import Literal, Protocol
+from typing import Literal
 
 import msgspec
 
@@ -39,13 +38,6 @@ class PostOutcome(msgspec.Struct, frozen=True):
     error_kind: ErrorKind | None
 
 
-class Connection(Protocol):
-    """A pooled connection; it has no transport any more once it was given back or closed."""
-
-    @property
-    def transport(self) -> asyncio.Transport | None: ...
-
-
 class PostNotes:
     """What is known so far of one request under way. Times are `perf_counter` seconds."""
 
@@ -61,17 +53,10 @@ class PostNotes:
         self.tls_started_at: float | None = None
         self.connected_at: float | None = None
         self.answered_at: float | None = None
-        self.connection: Connection | None = None
-        self.transport: asyncio.Transport | None = None
         self.status: int | None = None
         self.headers: list[tuple[str, str]] = []
         self.body = b""
         self.truncated = False
-
-    @property
-    def on_reused_connection(self) -> bool:
-        """True when the request went out on a connection of an earlier post."""
-        return self.connected_at is not None and self.connect_started_at is None
 
     def timing(self) -> Timing:
         """The times from the start until now."""
@@ -91,13 +76,6 @@ class PostNotes:
             error = kind = None
         message = error and " ".join(error.split())[:ERROR_CHARS_MAX]
         return PostOutcome(self.status, self.headers, self.body, self.truncated, self.timing(), message, kind)
-
-    def abort_connection(self) -> None:
-        """Closes the connection at once, unless it was given back to the pool (which only happens after an answer)."""
-        # A polite close waits, under uvloop for half a minute, for a goodbye that a subscriber may never send.
-        given_back = self.status is not None and self.connection is not None and self.connection.transport is None
-        if self.transport is not None and not given_back:
-            self.transport.abort()
 
 
 def _span_ms(since: float | None, until: float | None) -> float | None:

@@ -13,7 +13,6 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import msgspec
 import sqlalchemy as sa
 import uvicorn
@@ -22,6 +21,7 @@ from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from adapters.events import Delivery, Event, EventData, Provider
+from bench.wire import MessageProtocol
 
 POSTS_IN_FLIGHT = 32
 RECEIPT_BODY_BYTES, EVENT_BODY_BYTES = 1_200, 800
@@ -91,22 +91,45 @@ async def _measure(folder: Path, sink_port: int, seconds: float) -> dict[str, fl
     }
 
 
+class _Poster(MessageProtocol):
+    """Posts the same bytes again and again on one connection until the time is over."""
+
+    def __init__(self, ends_at: float) -> None:
+        super().__init__()
+        self.posted = 0
+        self.ended = asyncio.get_running_loop().create_future()
+        self._ends_at = ends_at
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.transport.write(_POST)
+
+    def message_received(self, _message: bytes) -> None:
+        """The answer; the next post goes out."""
+        self.posted += 1
+        if time.monotonic() < self._ends_at:
+            self.transport.write(_POST)
+        else:
+            self.transport.close()
+            self.ended.set_result(None)
+
+
+_POST = b"POST /hook HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (
+    EVENT_BODY_BYTES,
+    b"b" * EVENT_BODY_BYTES,
+)
+
+
 async def _outbound_posts(sink_port: int, seconds: float) -> float:
-    """aiohttp alone: POSTs of an event's size, with as many in flight as the gateway has for one endpoint."""
-    body, headers = b"b" * EVENT_BODY_BYTES, {"Content-Type": "application/json", "webhook-id": "evt_limit"}
-    posted = 0
-
-    async def post_until(ends_at: float) -> None:
-        nonlocal posted
-        while time.monotonic() < ends_at:
-            async with session.post(f"http://127.0.0.1:{sink_port}/hook", data=body, headers=headers) as answer:
-                await answer.read()
-            posted += 1
-
-    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
-        began = time.monotonic()
-        await asyncio.gather(*(post_until(began + seconds) for _ in range(POSTS_IN_FLIGHT)))
-        return posted / (time.monotonic() - began)
+    """Sockets alone: POSTs of an event's size on kept connections, as many as the gateway has for one endpoint."""
+    loop = asyncio.get_running_loop()
+    began = time.monotonic()
+    opening = (
+        loop.create_connection(lambda: _Poster(began + seconds), "127.0.0.1", sink_port) for _ in range(POSTS_IN_FLIGHT)
+    )
+    posters = [poster for _, poster in await asyncio.gather(*opening)]
+    await asyncio.gather(*(poster.ended for poster in posters))
+    return sum(poster.posted for poster in posters) / (time.monotonic() - began)
 
 
 async def _sqlite(path: Path, batch: int, seconds: float) -> float:

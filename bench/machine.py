@@ -9,7 +9,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 PACKAGES = (
-    "aiohttp",
     "aiosqlite",
     "cryptography",
     "httptools",

@@ -170,7 +170,7 @@ def machine_limits(rig: Rig, folder: Path, options: Options) -> list[Figure]:
 
 
 BARE_POSTS = "bare ASGI POST under uvicorn"
-OUTBOUND_POSTS = "aiohttp POST to the sink"
+OUTBOUND_POSTS = "bare POST to the sink"
 SQLITE_500 = "SQLite, 4 rows per event, 500 events a commit"
 _LIMIT_TITLES = {
     "outbound_posts": OUTBOUND_POSTS,

@@ -196,8 +196,8 @@ async def test_idle_connections_closed_by_the_subscriber_do_no_harm(egress: Egre
     assert subscriber.connections == 2
 
 
-async def test_one_host_gets_no_more_connections_than_its_limit() -> None:
-    async with opened(Guard(LOOPBACK), per_host_max=2) as egress, sink(Answer(delay_s=0.01)) as subscriber:
+async def test_no_more_connections_are_open_than_the_limit() -> None:
+    async with opened(Guard(LOOPBACK), connections_max=2) as egress, sink(Answer(delay_s=0.01)) as subscriber:
         outcomes = await asyncio.gather(*(post(egress, subscriber.url) for _ in range(8)))
     assert {outcome.status for outcome in outcomes} == {200}
     assert subscriber.connections == 2
