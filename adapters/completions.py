@@ -1,8 +1,10 @@
 """What a block holds beyond what the mapping says: derived for all providers alike, and only where nothing is said.
 
-A bounce: the reply codes are taken from the text of the reply. `permanent` is true for the classes hard and suppressed,
-and for the class unknown with an enhanced code of 5.x.x. `suppress_recommended` is true for the class suppressed, and
-for the class hard where the failure is permanent; never for soft, block and unknown.
+A bounce: the reply codes are taken from the text of the reply. An enhanced code of 5.7.x (RFC 3463: security or policy)
+speaks of the sender or the message, so the class hard becomes block with it, unless the mapping says `permanent: true`,
+as it does where the provider's own word is about the address. `permanent` is true for the classes hard and suppressed,
+and for the class unknown with an enhanced code of 5.x.x other than 5.7.x. `suppress_recommended` is true for the class
+suppressed, and for the class hard where the failure is permanent; never for soft, block and unknown.
 
 A client: where the provider does not say whether it was a machine, agents that name themselves as scanners or bots are
 (see `adapters.agents`). A machine without a reason gets that of its agent, or "bot" where the provider names one.
@@ -15,6 +17,8 @@ from adapters.agents import BOT, IMAGE_PROXY, kind_of
 from adapters.expressions import Scope
 from adapters.functions.mail import enhanced_code, smtp_code
 
+_POLICY = "5.7."
+
 Complete = Callable[[dict[str, Any], Scope], None]
 """Adds to the values of one block, by attribute."""
 
@@ -22,8 +26,13 @@ Complete = Callable[[dict[str, Any], Scope], None]
 def is_permanent(class_: str, enhanced: str | None) -> bool:
     """Whether sending to the address again makes no sense, as far as class and RFC 3463 status tell."""
     if class_ == "unknown":
-        return enhanced is not None and enhanced.startswith("5.")
+        return enhanced is not None and enhanced.startswith("5.") and not enhanced.startswith(_POLICY)
     return class_ in {"hard", "suppressed"}
+
+
+def is_block(class_: str, enhanced: str | None, *, permanent: bool | None) -> bool:
+    """Whether what the provider calls hard was a refusal by policy; `permanent` is what the mapping says of it."""
+    return class_ == "hard" and enhanced is not None and enhanced.startswith(_POLICY) and not permanent
 
 
 def should_suppress(class_: str, *, permanent: bool) -> bool:
@@ -44,6 +53,8 @@ def _codes(values: dict[str, Any], scope: Scope) -> None:
 def _bounce(values: dict[str, Any], scope: Scope) -> None:
     _codes(values, scope)
     class_ = values["class_"]
+    if is_block(class_, values.get("enhanced_code"), permanent=values.get("permanent")):
+        class_ = values["class_"] = "block"
     if "permanent" not in values:
         values["permanent"] = is_permanent(class_, values.get("enhanced_code"))
     if "suppress_recommended" not in values:

@@ -55,6 +55,9 @@ def client(adapter: Adapter, **fields: object) -> Client:
         ("soft", "4.2.2", False, False),
         ("soft", "5.2.2", False, False),
         ("block", "5.7.1", False, False),
+        ("hard", "5.7.1", False, False),
+        ("suppressed", "5.7.1", True, True),
+        ("unknown", "5.7.26", False, False),
         ("unknown", None, False, False),
         ("unknown", "4.4.1", False, False),
         ("unknown", "5.1.1", True, False),
@@ -81,6 +84,24 @@ def test_what_the_provider_says_stands(acme: Adapter, class_: str) -> None:
         for advice in (True, False):
             advised = bounce(acme, **{"class": class_, "final": permanent, "advice": advice})
             assert advised.suppress_recommended is advice
+
+
+@pytest.mark.parametrize(
+    ("class_", "status", "final", "found"),
+    [
+        ("hard", "5.7.1", None, "block"),
+        ("hard", "5.7.606", False, "block"),
+        ("hard", "5.7.1", True, "hard"),
+        ("hard", "4.7.1", None, "hard"),
+        ("hard", "5.1.1", None, "hard"),
+        ("soft", "5.7.1", None, "soft"),
+        ("unknown", "5.7.1", None, "unknown"),
+    ],
+)
+def test_a_refusal_by_policy_is_no_hard_bounce_unless_the_provider_says_so(
+    acme: Adapter, class_: str, status: str, final: bool | None, found: str
+) -> None:
+    assert bounce(acme, **{"class": class_, "status": status, "final": final}).class_ == found
 
 
 def test_a_hard_bounce_that_is_not_permanent_suppresses_nobody(acme: Adapter) -> None:
