@@ -71,12 +71,21 @@ def add_endpoint(client: Client, url: str, events: str, **options: Any) -> None:
     show_one(client.post(_PATH, {"url": url, "events": events, **_given(**options)}))
 
 
-@endpoints.command("enable")
+@endpoints.command("pause")
 @argument("endpoint_id", type=int)
 @with_client
-def enable_endpoint(client: Client, endpoint_id: int) -> None:
+def pause_endpoint(client: Client, endpoint_id: int) -> None:
+    """Send nothing to an endpoint for now; what comes for it is held."""
+    show_one(client.patch(f"{_PATH}/{endpoint_id}", {"active": False}))
+
+
+@endpoints.command("enable")
+@argument("endpoint_id", type=int)
+@option("--drop-held", is_flag=True, help="Cancel what was held instead of sending it.")
+@with_client
+def enable_endpoint(client: Client, endpoint_id: int, drop_held: bool) -> None:
     """Send to an endpoint again; what was held for it is sent now."""
-    show_one(client.post(f"{_PATH}/{endpoint_id}/enable"))
+    show_one(client.post(f"{_PATH}/{endpoint_id}/enable", {"held": "drop" if drop_held else "send"}))
 
 
 @endpoints.command("rotate-secret")

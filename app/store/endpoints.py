@@ -10,6 +10,7 @@ from msgspec import UNSET, UnsetType
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from adapters.events import iso_millis
+from app.store import settling
 from app.store.accounts import bump_config
 from app.store.errors import SecretInUse
 from app.store.settling import settle
@@ -188,6 +189,13 @@ async def enable_endpoint(
     """Makes the endpoint active; its held deliveries are due now. None when there is none."""
     values = {"active": True, "disabled_reason": None}
     return await _update(engine, environment_id, endpoint_id, values, now, make_known)
+
+
+async def drop_held(engine: AsyncEngine, environment_id: int, endpoint_id: int, now: datetime) -> int:
+    """Cancels what has been held for the endpoint until now, before it is enabled; how many."""
+    async with engine.connect() as connection:
+        row = await _find(connection, environment_id, endpoint_id)
+    return 0 if row is None else await settling.drop_held(engine, row, now)
 
 
 async def disable_endpoint(

@@ -19,22 +19,31 @@ RARE_STATUSES = (FAILED, HELD, CANCELLED)
 
 
 async def move(
-    connection: AsyncConnection, start: str, target: str, now: datetime, which: sa.ColumnElement[bool], limit: int
+    connection: AsyncConnection,
+    start: str,
+    target: str,
+    now: datetime,
+    which: sa.ColumnElement[bool],
+    limit: int,
+    *,
+    why: str | None = None,
 ) -> Sequence[int]:
     """Moves up to `limit` deliveries from `start` to `target`; the ids of those it moved.
 
     What becomes pending is due at `now` and keeps its count of attempts; what is cancelled is finished; what is held
-    says that its endpoint is not active. Raises ChangeForbidden where the state table has no such change.
+    says that its endpoint is not active. `why` is what the deliveries say instead. Raises ChangeForbidden where the
+    state table has no such change.
     """
     check_change(start, {target})
     found = sa.select(_delivery.c.id).where(has_status(start), which).limit(limit)
     ids = (await connection.scalars(skip_locked(connection.dialect, found))).all()
     if not ids:
         return ()
+    also = _also(start, target, now) | ({} if why is None else {"error": why})
     moved = (
         sa.update(_delivery)
         .where(_delivery.c.id.in_(ids), _delivery.c.status == start)
-        .values(status=target, lease_node=None, lease_until=None, **_also(start, target, now))
+        .values(status=target, lease_node=None, lease_until=None, **also)
         .returning(_delivery.c.id)
     )
     return (await connection.scalars(moved)).all()

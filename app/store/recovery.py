@@ -163,7 +163,7 @@ def _why_not(row: Any) -> str | None:
     if row.status == SENDING:
         return "The delivery is being sent just now; wait for its outcome."
     if row.status == CANCELLED:
-        return "The delivery was cancelled when its endpoint was deleted; replay the event to another endpoint."
+        return "The delivery was cancelled; replay its event instead."
     if not row.active:
         return f"Endpoint {row.endpoint_id} is not active; enable it first."
     return None

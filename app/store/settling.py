@@ -7,9 +7,13 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from app.store.ids import first_id_at
 from app.store.moves import MOVED_MAX, has_status, move
 from app.store.tables import CANCELLED, HELD, NOT_ACTIVE, PENDING, SENDING, DeliveryRow, EndpointRow, table_of
 from app.store.transactions import writing
+
+DROPPED = "dropped when the endpoint was enabled"
+"""The `error` of deliveries that were held, and that nobody wanted any more."""
 
 _endpoint, _delivery = table_of(EndpointRow), table_of(DeliveryRow)
 _living = _endpoint.c.deleted_at.is_(None)
@@ -44,6 +48,17 @@ async def settle(
     return await _move_all(engine, PENDING, HELD, now, _owed(endpoint.id, PENDING))
 
 
+async def drop_held(engine: AsyncEngine, endpoint: sa.Row[Any], now: datetime) -> int:
+    """Cancels what was held for the endpoint until now, or was about to be because it is not active; how many."""
+    starts = (HELD,) if endpoint.active else (HELD, PENDING)
+    before = _delivery.c.id < first_id_at(round(now.timestamp() * 1000) + 1)
+    dropped = [
+        await _move_all(engine, start, CANCELLED, now, sa.and_(_owed(endpoint.id, start), before), why=DROPPED)
+        for start in starts
+    ]
+    return sum(dropped)
+
+
 async def _unsettled(
     engine: AsyncEngine, *which: sa.ColumnElement[bool], why_held: sa.ColumnElement[bool] = _any_reason
 ) -> Sequence[sa.Row[Any]]:
@@ -72,11 +87,19 @@ def _owed(endpoint_id: Any, status: str) -> sa.ColumnElement[bool]:
     return sa.and_(_delivery.c.endpoint_id == endpoint_id, has_status(status), _delivery.c.due_at >= 0)
 
 
-async def _move_all(engine: AsyncEngine, start: str, target: str, now: datetime, which: sa.ColumnElement[bool]) -> int:
+async def _move_all(
+    engine: AsyncEngine,
+    start: str,
+    target: str,
+    now: datetime,
+    which: sa.ColumnElement[bool],
+    *,
+    why: str | None = None,
+) -> int:
     moved = 0
     while True:
         async with writing(engine) as connection:
-            batch = await move(connection, start, target, now, which, MOVED_MAX)
+            batch = await move(connection, start, target, now, which, MOVED_MAX, why=why)
         moved += len(batch)
         if len(batch) < MOVED_MAX:
             return moved

@@ -67,7 +67,7 @@ DELIVERY_LIFE: dict[str, frozenset[str]] = {
     FAILED: frozenset({PENDING, CANCELLED}),
     #          its endpoint is paused or disabled
     HELD: frozenset({PENDING, CANCELLED}),
-    #          its endpoint was deleted
+    #          its endpoint was deleted, or what was held for it was dropped
     CANCELLED: frozenset(),
 }
 """From each status, the statuses it may change to."""

@@ -110,6 +110,12 @@ class Endpoint(endpoints.Endpoint, frozen=True, kw_only=True):
     """Only in the answer to the call that set or generated it."""
 
 
+class EnabledEndpoint(Endpoint, frozen=True, kw_only=True):
+    """An endpoint that was enabled, and how many held deliveries were cancelled because nobody wanted them."""
+
+    cancelled: int
+
+
 class EndpointList(msgspec.Struct):
     """Every registration of the environment."""
 

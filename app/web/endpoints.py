@@ -15,6 +15,7 @@ from app.web import resending
 from app.web.context import ApiRequest, gateway_of, known_number, principal_of
 from app.web.endpoint_answers import check_active, found_endpoint, new_secret, shown_endpoint, still_there
 from app.web.endpoint_shapes import (
+    EnabledEndpoint,
     Endpoint,
     EndpointChange,
     EndpointInput,
@@ -45,6 +46,14 @@ class Recovered(msgspec.Struct):
 
     deliveries: int
     complete: bool
+
+
+class Enable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What is to become of the deliveries that were held."""
+
+    held: Annotated[Literal["send", "drop"], Meta(description="send: they are due now; drop: they are cancelled.")] = (
+        "send"
+    )
 
 
 class TestSent(msgspec.Struct):
@@ -125,16 +134,17 @@ async def delete_endpoint(request: ApiRequest, endpoint_id: FromPath[int]) -> No
         raise not_found("endpoint", endpoint_id)
 
 
-@post("/{endpoint_id:int}/enable", operation_id="enableEndpoint", status_code=200)
-async def enable_endpoint(request: ApiRequest, endpoint_id: FromPath[int]) -> Endpoint:
-    """Send to the endpoint again; what was held for it is due now."""
-    gateway = gateway_of(request)
+@post("/{endpoint_id:int}/enable", operation_id="enableEndpoint", status_code=200, opt={"body": Enable})
+async def enable_endpoint(request: ApiRequest, endpoint_id: FromPath[int]) -> EnabledEndpoint:
+    """Send to the endpoint again; what was held for it is due now, or cancelled."""
+    gateway, wanted = gateway_of(request), await read_body(request, Enable)
     number = known_number(endpoint_id, "endpoint")
-    environment_id = principal_of(request).environment_id
-    now, make_known = gateway.clock.now(), gateway.registry.reload
-    enabled = await endpoints.enable_endpoint(gateway.engine, environment_id, number, now, make_known)
+    of_theirs = (gateway.engine, principal_of(request).environment_id, number, gateway.clock.now())
+    cancelled = await endpoints.drop_held(*of_theirs) if wanted.held == "drop" else 0
+    enabled = await endpoints.enable_endpoint(*of_theirs, gateway.registry.reload)
     gateway.sender.bell.ring()
-    return await shown_endpoint(request, still_there(enabled, endpoint_id))
+    answer = await shown_endpoint(request, still_there(enabled, endpoint_id))
+    return EnabledEndpoint(**{name: getattr(answer, name) for name in answer.__struct_fields__}, cancelled=cancelled)
 
 
 @post("/{endpoint_id:int}/test", operation_id="testEndpoint", status_code=202, opt={"fails": [409]})

@@ -70,6 +70,9 @@ def test_endpoints_are_added_tested_enabled_and_removed(gateway: Shell) -> None:
     assert rotated["secret"] not in ("", added["secret"])
     assert len(rotated["old_secrets"]) == 1
     assert _ok(gateway.mailweir("endpoints", "enable", number)).row["active"] is True
+    assert _ok(gateway.mailweir("endpoints", "pause", number)).row["state"] == "paused"
+    enabled = _ok(gateway.mailweir("endpoints", "enable", number, "--drop-held")).row
+    assert (enabled["state"], enabled["cancelled"]) == ("healthy", 0)
     assert _ok(gateway.mailweir("endpoints", "test", number)).row["event_id"].startswith("evt_")
     assert "Why not" in gateway.on_a_terminal("endpoints", "list")
     _ok(gateway.mailweir("endpoints", "remove", number))

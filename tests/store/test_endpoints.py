@@ -7,6 +7,7 @@ from app.store.endpoints import (
     change_endpoint,
     delete_endpoint,
     disable_endpoint,
+    drop_held,
     enable_endpoint,
     endpoint_secrets,
     get_endpoint,
@@ -99,6 +100,38 @@ async def test_a_disabled_endpoint_keeps_what_it_is_owed_and_gets_it_when_enable
     assert await _statuses(world, deliveries) == same | {"pending": "pending", "held": "pending"}
     row = await world.row(DeliveryRow, table_of(DeliveryRow).c.id == deliveries["held"])
     assert (row.due_at, row.error) == (world.clock.now(), None)
+
+
+async def test_dropping_cancels_what_an_inactive_endpoint_was_owed(world: World) -> None:
+    await world.endpoint(active=False)
+    await world.endpoint("https://other.example.com/")
+    deliveries, others = await _one_of_each(world, 1), await _one_of_each(world, 2)
+    world.clock.advance(1)
+    assert await drop_held(world.engine, 1, 1, world.clock.now()) == 2
+    same = {status: status for status in DELIVERY_STATUSES}
+    assert await _statuses(world, deliveries) == same | {"pending": "cancelled", "held": "cancelled"}
+    assert await _statuses(world, others) == same
+    row = await world.row(DeliveryRow, table_of(DeliveryRow).c.id == deliveries["held"])
+    assert (row.error, row.finished_at) == ("dropped when the endpoint was enabled", world.clock.now())
+
+
+async def test_dropping_leaves_what_an_active_endpoint_is_about_to_get(world: World) -> None:
+    await world.endpoint()
+    deliveries = await _one_of_each(world, 1)
+    assert await drop_held(world.engine, 1, 1, world.clock.now()) == 1
+    assert (await world.status(deliveries["pending"]), await world.status(deliveries["held"])) == (
+        "pending",
+        "cancelled",
+    )
+
+
+async def test_dropping_leaves_what_came_after_the_call(world: World) -> None:
+    await world.endpoint(active=False)
+    called_at = world.clock.now()
+    world.clock.advance(1)
+    deliveries = await _one_of_each(world, 1)
+    assert await drop_held(world.engine, 1, 1, called_at) == 0
+    assert await world.status(deliveries["held"]) == "held"
 
 
 async def test_a_change_of_active_pauses_and_resumes(world: World) -> None:

@@ -2,7 +2,8 @@ from typing import Any
 
 import pytest
 
-from tests.web.gateways import SUBSCRIBER, Api, add_endpoint, fields_of
+from app.store.endpoints import disable_endpoint
+from tests.web.gateways import SUBSCRIBER, Api, add_endpoint, add_source, fields_of, gateway_of, post_native
 
 pytestmark = pytest.mark.anyio
 MANAGE = "/api/webhooks/manage"
@@ -113,10 +114,42 @@ async def test_a_deleted_endpoint_is_gone(api: Api) -> None:
 
 async def test_a_paused_endpoint_is_enabled_again(api: Api) -> None:
     made = await add_endpoint(api, active=False)
-    assert (made["active"], made["disabled_reason"]) == (False, "paused")
-    enabled = await api.post(f"{MANAGE}/{made['id']}/enable")
-    assert enabled.status_code == 200
-    assert (enabled.json()["active"], enabled.json()["disabled_reason"]) == (True, None)
+    assert (made["active"], made["state"], made["disabled_reason"]) == (False, "paused", "paused")
+    enabled = (await api.post(f"{MANAGE}/{made['id']}/enable")).json()
+    assert (enabled["active"], enabled["state"], enabled["disabled_reason"]) == (True, "healthy", None)
+    paused = (await api.patch(f"{MANAGE}/{made['id']}", json={"active": False})).json()
+    assert paused["state"] == "paused"
+
+
+async def test_an_endpoint_that_the_gateway_disabled_is_not_called_paused(api: Api) -> None:
+    made = await add_endpoint(api)
+    gateway = gateway_of(api)
+    await disable_endpoint(gateway.engine, 1, made["id"], "it answered 410 Gone", gateway.clock.now())
+    assert (await api.get(f"{MANAGE}/{made['id']}")).json()["state"] == "disabled"
+
+
+@pytest.mark.parametrize(("held", "cancelled"), [("send", 0), ("drop", 2)])
+async def test_who_enables_says_what_becomes_of_the_held_deliveries(api: Api, held: str, cancelled: int) -> None:
+    made = await add_endpoint(api, active=False)
+    await add_source(api)
+    for _ in range(2):
+        await post_native(api)
+    enabled = await api.post(f"{MANAGE}/{made['id']}/enable", json={"held": held})
+    assert enabled.json()["cancelled"] == cancelled
+    rows = (await api.get("/api/deliveries")).json()["data"]
+    assert len(rows) == 2
+    if held == "drop":
+        assert {row["status"] for row in rows} == {"cancelled"}
+        assert {row["error"] for row in rows} == {"dropped when the endpoint was enabled"}
+    else:
+        assert not {row["status"] for row in rows} & {"held", "cancelled"}
+
+
+async def test_held_deliveries_are_sent_or_dropped_and_nothing_else(small_api: Api) -> None:
+    made = await add_endpoint(small_api, active=False)
+    refused = await small_api.post(f"{MANAGE}/{made['id']}/enable", json={"held": "keep"})
+    assert fields_of(refused) == ["held"]
+    assert (await small_api.get(f"{MANAGE}/{made['id']}")).json()["active"] is False
 
 
 async def test_a_test_event_can_be_looked_up(api: Api) -> None:
