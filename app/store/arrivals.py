@@ -7,6 +7,7 @@ import msgspec
 import sqlalchemy as sa
 
 from app.store.engine import insert_new, storable
+from app.store.prepared import Prepared, insert_into
 from app.store.tables import (
     ACCEPTED,
     DUPLICATE,
@@ -32,6 +33,41 @@ _SPENT_TOKENS = sa.select(_receipt.c.source_id, _receipt.c.once_digest, _receipt
 )
 _COUNT_KNOWN = sa.select(sa.func.count()).where(
     _event.c.source_id == sa.bindparam("source"), _event.c.dedup_key.in_(sa.bindparam("keys", expanding=True))
+)
+_INSERT_EVENTS = Prepared(
+    (
+        "id",
+        "environment_id",
+        "source_id",
+        "receipt_id",
+        "type",
+        "recipient",
+        "email_id",
+        "message_id",
+        "occurred_at",
+        "dedup_key",
+        "body",
+    ),
+    lambda dialect: insert_new(dialect, _event, ("source_id", "dedup_key")),
+)
+_INSERT_RECEIPTS = insert_into(
+    _receipt,
+    ("id", "source_id", "status", "reason", "problems", "method", "url", "headers", "body", "once_digest"),
+)
+_INSERT_DELIVERIES = insert_into(
+    _delivery,
+    (
+        "id",
+        "event_id",
+        "endpoint_id",
+        "origin",
+        "status",
+        "attempts",
+        "due_at",
+        "lease_node",
+        "lease_until",
+        "error",
+    ),
 )
 INDEXED_CHARACTERS_MAX = 500
 REUSED = "the single-use token was accepted before, with another event"
@@ -127,7 +163,7 @@ def store_arrivals(connection: sa.Connection, arrivals: Sequence[Arrival]) -> No
         arrival.status, arrival.reason = _verdict(arrival, reused=id(arrival) in refused)
     _store_receipts(connection, arrivals)
     owed = [delivery for arrival in arrivals for delivery in arrival.deliveries if delivery.event.id in stored]
-    _insert(connection, _delivery, [_delivery_row(delivery) for delivery in owed])
+    _INSERT_DELIVERIES.run(connection, [_delivery_row(delivery) for delivery in owed])
 
 
 def _store_events(connection: sa.Connection, events: Sequence[NewEvent]) -> set[int]:
@@ -135,10 +171,7 @@ def _store_events(connection: sa.Connection, events: Sequence[NewEvent]) -> set[
     if not events:
         return set()
     ids = [event.id for event in events]
-    inserted = connection.execute(
-        insert_new(connection.dialect, _event, ("source_id", "dedup_key")), [_event_row(event) for event in events]
-    )
-    if inserted.rowcount == len(events):
+    if _INSERT_EVENTS.run(connection, [_event_row(event) for event in events]) == len(events):
         return set(ids)
     present = connection.execute(_EVENTS_BETWEEN, {"low": min(ids), "high": max(ids)})
     return set(present.scalars())
@@ -215,7 +248,7 @@ def _used_tokens(connection: sa.Connection, tokens: set[Token]) -> dict[Token, b
 
 def _store_receipts(connection: sa.Connection, arrivals: Sequence[Arrival]) -> None:
     kept = [(arrival.receipt, arrival) for arrival in arrivals if arrival.receipt is not None]
-    _insert(connection, _receipt, [_receipt_row(*pair) for pair in kept if not pair[0].again])
+    _INSERT_RECEIPTS.run(connection, [_receipt_row(*pair) for pair in kept if not pair[0].again])
     if again := [_receipt_change(*pair) for pair in kept if pair[0].again]:
         connection.execute(_RECEIPT_AGAIN, again)
 
@@ -229,57 +262,52 @@ def _receipt_change(receipt: NewReceipt, arrival: Arrival) -> dict[str, Any]:
     }
 
 
-def _insert(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]]) -> None:
-    if rows:
-        connection.execute(sa.insert(table), rows)
-
-
 def _findable(text: str | None) -> str | None:
     """As much of it as an index takes; the whole is in the body."""
     return storable(text[:INDEXED_CHARACTERS_MAX]) if text else text
 
 
-def _event_row(event: NewEvent) -> dict[str, Any]:
-    return {
-        "id": event.id,
-        "environment_id": event.environment_id,
-        "source_id": event.source_id,
-        "receipt_id": event.receipt_id,
-        "type": event.type,
-        "recipient": _findable(event.recipient),
-        "email_id": _findable(event.email_id),
-        "message_id": _findable(event.message_id),
-        "occurred_at": event.occurred_at,
-        "dedup_key": event.dedup_key,
-        "body": event.body,
-    }
+def _event_row(event: NewEvent) -> tuple[Any, ...]:
+    return (
+        event.id,
+        event.environment_id,
+        event.source_id,
+        event.receipt_id,
+        event.type,
+        _findable(event.recipient),
+        _findable(event.email_id),
+        _findable(event.message_id),
+        event.occurred_at,
+        event.dedup_key,
+        event.body,
+    )
 
 
-def _receipt_row(receipt: NewReceipt, arrival: Arrival) -> dict[str, Any]:
-    return {
-        "id": receipt.id,
-        "source_id": receipt.source_id,
-        "status": arrival.status,
-        "reason": storable(arrival.reason),
-        "problems": receipt.problems,
-        "method": receipt.method,
-        "url": storable(receipt.url),
-        "headers": receipt.headers,
-        "body": receipt.body,
-        "once_digest": receipt.once_digest if arrival.spends_token else None,
-    }
+def _receipt_row(receipt: NewReceipt, arrival: Arrival) -> tuple[Any, ...]:
+    return (
+        receipt.id,
+        receipt.source_id,
+        arrival.status,
+        storable(arrival.reason),
+        receipt.problems,
+        receipt.method,
+        storable(receipt.url),
+        receipt.headers,
+        receipt.body,
+        receipt.once_digest if arrival.spends_token else None,
+    )
 
 
-def _delivery_row(delivery: NewDelivery) -> dict[str, Any]:
-    return {
-        "id": delivery.id,
-        "event_id": delivery.event.id,
-        "endpoint_id": delivery.endpoint_id,
-        "origin": delivery.origin,
-        "status": delivery.status,
-        "attempts": 0,
-        "due_at": delivery.due_at,
-        "lease_node": delivery.lease_node,
-        "lease_until": delivery.lease_until,
-        "error": storable(delivery.error),
-    }
+def _delivery_row(delivery: NewDelivery) -> tuple[Any, ...]:
+    return (
+        delivery.id,
+        delivery.event.id,
+        delivery.endpoint_id,
+        delivery.origin,
+        delivery.status,
+        0,
+        delivery.due_at,
+        delivery.lease_node,
+        delivery.lease_until,
+        storable(delivery.error),
+    )

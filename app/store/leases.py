@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.store.engine import skip_locked, storable
+from app.store.prepared import Prepared, insert_into
 from app.store.tables import (
     HELD,
     NOT_ACTIVE,
@@ -55,23 +56,53 @@ _CLAIMED = (
     .where(_delivery.c.id.in_(sa.bindparam("ids", expanding=True)))
     .order_by(_delivery.c.due_at, _delivery.c.id)
 )
-_SETTLE = (
-    sa.update(_delivery)
-    .where(
-        _delivery.c.id == sa.bindparam("delivery_id"),
-        _delivery.c.status == SENDING,
-        _delivery.c.lease_node == sa.bindparam("node"),
-    )
-    .values(
-        status=sa.bindparam("new_status"),
-        attempts=_delivery.c.attempts + sa.bindparam("made"),
-        due_at=sa.bindparam("new_due_at"),
-        finished_at=sa.bindparam("new_finished_at"),
-        status_code=sa.bindparam("new_status_code"),
-        error=sa.bindparam("new_error"),
-        lease_node=None,
-        lease_until=None,
-    )
+_SETTLE = Prepared(
+    (
+        "new_status",
+        "made",
+        "new_due_at",
+        "new_finished_at",
+        "new_status_code",
+        "new_error",
+        "delivery_id",
+        "node",
+    ),
+    lambda _dialect: (
+        sa.update(_delivery)
+        .where(
+            _delivery.c.id == sa.bindparam("delivery_id"),
+            _delivery.c.status == sa.literal_column(f"'{SENDING}'"),
+            _delivery.c.lease_node == sa.bindparam("node"),
+        )
+        .values(
+            status=sa.bindparam("new_status"),
+            attempts=_delivery.c.attempts + sa.bindparam("made"),
+            due_at=sa.bindparam("new_due_at"),
+            lease_node=sa.null(),
+            lease_until=sa.null(),
+            finished_at=sa.bindparam("new_finished_at"),
+            status_code=sa.bindparam("new_status_code"),
+            error=sa.bindparam("new_error"),
+        )
+    ),
+)
+_INSERT_ATTEMPTS = insert_into(
+    _attempt,
+    (
+        "delivery_id",
+        "id",
+        "number",
+        "status_code",
+        "error_kind",
+        "error",
+        "duration_ms",
+        "timing",
+        "request_headers",
+        "request_body",
+        "response_headers",
+        "response_body",
+        "response_truncated",
+    ),
 )
 
 
@@ -166,10 +197,9 @@ def claim_due(connection: sa.Connection, claim: Claim) -> list[Claimed]:
 def record_outcomes(connection: sa.Connection, outcomes: Sequence[Outcome]) -> None:
     """Adds the attempts and settles the deliveries that are still this node's; a lost lease leaves the status alone."""
     check_change(SENDING, {outcome.status for outcome in outcomes})
-    attempts = [_attempt_row(outcome) for outcome in outcomes if outcome.attempt is not None]
-    if attempts:
-        connection.execute(sa.insert(_attempt), attempts)
-    connection.execute(_SETTLE, [_settlement(outcome) for outcome in outcomes])
+    made = [(outcome.delivery_id, outcome.attempt) for outcome in outcomes if outcome.attempt is not None]
+    _INSERT_ATTEMPTS.run(connection, [_attempt_row(*pair) for pair in made])
+    _SETTLE.run(connection, [_settlement(outcome) for outcome in outcomes])
     for outcome in outcomes:
         if outcome.disable_endpoint is not None:
             _disable(connection, outcome.disable_endpoint, outcome.error or "", outcome.due_at)
@@ -228,20 +258,33 @@ def _return(connection: sa.Connection, which: sa.ColumnElement[bool]) -> int:
     return returned.rowcount
 
 
-def _attempt_row(outcome: Outcome) -> dict[str, Any]:
-    attempt = msgspec.structs.asdict(outcome.attempt) if outcome.attempt else {}
-    return {**attempt, "delivery_id": outcome.delivery_id, "error": storable(attempt.get("error"))}
+def _attempt_row(delivery_id: int, attempt: AttemptRecord) -> tuple[Any, ...]:
+    return (
+        delivery_id,
+        attempt.id,
+        attempt.number,
+        attempt.status_code,
+        attempt.error_kind,
+        storable(attempt.error),
+        attempt.duration_ms,
+        attempt.timing,
+        attempt.request_headers,
+        attempt.request_body,
+        attempt.response_headers,
+        attempt.response_body,
+        attempt.response_truncated,
+    )
 
 
-def _settlement(outcome: Outcome) -> dict[str, Any]:
+def _settlement(outcome: Outcome) -> tuple[Any, ...]:
     attempt = outcome.attempt
-    return {
-        "delivery_id": outcome.delivery_id,
-        "node": outcome.node,
-        "new_status": outcome.status,
-        "made": 1 if attempt else 0,
-        "new_due_at": outcome.due_at,
-        "new_finished_at": outcome.finished_at,
-        "new_status_code": attempt.status_code if attempt else None,
-        "new_error": storable(outcome.error),
-    }
+    return (
+        outcome.status,
+        1 if attempt else 0,
+        outcome.due_at,
+        outcome.finished_at,
+        attempt.status_code if attempt else None,
+        storable(outcome.error),
+        outcome.delivery_id,
+        outcome.node,
+    )
