@@ -231,7 +231,7 @@ class Adapter:
         return None
 
     def _map(self, body: Any, request: NativeRequest, received_ms: int) -> Reading:
-        scope = Scope(request=request, body=body)
+        scope = Scope(request, body)
         for reader in self._readers:
             try:
                 fits = reader.when is None or is_true(reader.when(body, scope))

@@ -4,7 +4,7 @@ import gc
 import re
 from collections.abc import Callable, Iterable
 from email.message import Message
-from typing import Any, cast
+from typing import Any, TypeAlias
 from urllib.parse import parse_qsl, unquote_to_bytes, urlsplit
 
 import msgspec
@@ -12,6 +12,8 @@ from multipart import MultipartSegment, PushMultipartParser
 
 from adapters.errors import DecodeFailed
 from adapters.request import NativeRequest
+
+Json: TypeAlias = dict[str, Any] | list[Any] | str | float | bool | None
 
 DEPTH_MAX = 64
 """Objects and lists inside each other."""
@@ -49,12 +51,13 @@ def decode(kind: str, request: NativeRequest) -> Any:
             known[kind] = DECODERS[kind](request)
         except DecodeFailed as failure:
             known[kind] = failure
-    if isinstance(known[kind], DecodeFailed):
-        raise DecodeFailed(str(known[kind]))
-    return known[kind]
+    found = known[kind]
+    if isinstance(found, DecodeFailed):
+        raise DecodeFailed(str(found))
+    return found
 
 
-def parse_json(data: bytes | str) -> Any:
+def parse_json(data: bytes | str) -> Json:
     """One JSON document of any type; also for JSON texts inside fields.
 
     Integers are exact whatever their size; of a repeated key the last value counts; half a surrogate pair (a subject
@@ -73,11 +76,11 @@ def parse_json(data: bytes | str) -> Any:
 def decode_json(request: NativeRequest) -> Any:
     """The object or array that the body is."""
     value = parse_json(request.body)
-    if not isinstance(value, dict | list):
+    if type(value) is list:
+        _refuse_items(len(value))
+    elif type(value) is not dict:
         raise DecodeFailed("the body is JSON, but neither an object nor an array")
-    if isinstance(value, list):
-        _refuse_items(len(cast("list[Any]", value)))
-    return cast("Any", value)
+    return value
 
 
 def decode_json_lines(request: NativeRequest) -> Any:
@@ -191,7 +194,7 @@ def _refuse_depth(value: Any) -> None:
         level = gc.get_referents(*level)
         if not level:
             return
-    if any(isinstance(value, dict | list) for value in level):
+    if any(isinstance(value, (dict, list)) for value in level):
         raise _too_deep()
 
 

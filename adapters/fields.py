@@ -21,6 +21,7 @@ from typing import Any, cast
 from adapters.closures import path
 from adapters.errors import ExpressionError
 from adapters.expressions import Scope, compile_expression
+from adapters.functions.scope import Json
 from adapters.mapping_file import Place
 from adapters.shapes import as_object
 
@@ -47,6 +48,7 @@ _PATH = re.compile(r'(?:[A-Za-z_]\w*|"[\w-]+")(?:\.(?:[A-Za-z_]\w*|"[\w-]+"))*',
 _NAME_ALONE = re.compile(r'[A-Za-z_]\w*|"[\w-]+"', re.ASCII)
 _NAME = re.compile(r'"([\w-]+)"')
 _CONSTANTS = ("true", "false", "null")
+_NOTHING: dict[str, Any] = {}
 FORMS = {
     "const": ("const",),
     "table": ("table", "of"),
@@ -135,14 +137,18 @@ def read_parts(places: list[Place]) -> Callable[[Any, Scope], list[Any]]:
     keys = [key for place in places if (key := plain_key(place)) is not None]
     if len(keys) == len(places):
 
-        def read_keys(item: Any, _: Scope) -> list[Any]:
-            if type(item) is not dict:
-                return [None] * len(keys)
-            return list(map(cast("dict[str, Any]", item).get, keys))
+        def read_keys(item: Json, _: Scope) -> list[Any]:
+            known: dict[str, Any] = item if type(item) is dict else _NOTHING
+            return list(map(known.get, keys))
 
         return read_keys
-    readers = [read_expression(place) for place in places]
-    return lambda item, scope: [reader(item, scope) for reader in readers]
+    parts = [plain_key(place) or read_expression(place) for place in places]
+
+    def read(item: Json, scope: Scope) -> list[Any]:
+        known: dict[str, Any] = item if type(item) is dict else _NOTHING
+        return [known.get(part) if isinstance(part, str) else part(item, scope) for part in parts]
+
+    return read
 
 
 def _looked_up(parts: dict[str, Place], tables: Mapping[str, Table], place: Place) -> Read:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from itertools import filterfalse
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -12,6 +12,7 @@ from adapters.errors import AdapterError, MapFailed
 from adapters.events import EventData
 from adapters.expressions import Scope
 from adapters.fields import Read
+from adapters.functions.scope import Json
 from adapters.handshake import Answer
 from adapters.request import NativeRequest
 from adapters.rules import IGNORED, Rule
@@ -100,7 +101,7 @@ class Reader(msgspec.Struct, frozen=True):
     def read(self, body: Any, request: NativeRequest, received_ms: int) -> Reading:
         reading = Reading()
         try:
-            items = self._items(body, Scope(request=request, body=body))
+            items = self._items(body, Scope(request, body))
         except _ITEM_FAULTS as fault:
             reading.quarantined.append(Quarantined(None, str(fault)))
             return reading
@@ -150,11 +151,11 @@ class Reader(msgspec.Struct, frozen=True):
         except _ITEM_FAULTS as fault:
             reading.quarantined.append(Quarantined(index, str(fault) or type(fault).__name__, native))
 
-    def _unread(self, item: Any) -> Sequence[str]:
+    def _unread(self, item: Json) -> Sequence[str]:
         """The keys of the item that the mapping does not name."""
-        if self.named is None or type(item) is not dict:
+        if self.named is None or type(item) is not dict or item.keys() <= self.named:
             return ()
-        return list(filterfalse(self.named.__contains__, cast("dict[str, Any]", item)))
+        return list(filterfalse(self.named.__contains__, item))
 
     def _per_recipient(self, recipients: Sequence[Any] | None, scope: Scope) -> Iterator[Scope]:
         if not recipients:
@@ -189,5 +190,5 @@ def _fitting(rules: Sequence[Rule], native: str | None, item: Any, scope: Scope)
     raise MapFailed(f"the mapping does not name the native type '{native:.100}'")
 
 
-def _elements(found: Any) -> list[Any]:
-    return cast("list[Any]", found) if isinstance(found, list) else [found]
+def _elements(found: Json) -> list[Any]:
+    return found if isinstance(found, list) else [found]

@@ -13,6 +13,7 @@ import msgspec
 
 from adapters.errors import MapFailed
 from adapters.events import BLOCKS
+from adapters.functions.scope import Json
 
 Shape = Callable[[Any], Any]
 
@@ -21,11 +22,12 @@ BOUNCE_CLASSES = ("hard", "soft", "block", "suppressed", "unknown")
 
 ADDRESS_CHARACTERS_MAX = 2_000
 _DIGITS_MAX = 18
+_WHOLE_LIMIT = 10**_DIGITS_MAX
 _ENHANCED_CODE = re.compile(r"\b[245]\.\d{1,3}\.\d{1,3}\b")
 _FLAGS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
-def as_text(value: Any) -> str | None:
+def as_text(value: Json) -> str | None:
     """The value as text; None for what is empty. NUL, which no database keeps in a text, is left out."""
     if value is None:
         return None
@@ -36,10 +38,10 @@ def as_text(value: Any) -> str | None:
     return msgspec.json.encode(value).decode()
 
 
-def as_address(value: Any) -> str | None:
+def as_address(value: Json) -> str | None:
     """The bare address of "Name <a@b>"; of a list the first."""
     if isinstance(value, list):
-        value = next(iter(cast("list[Any]", value)), None)
+        value = next(iter(value), None)
     text = as_text(value)
     if text is None or not ("<" in text or " " in text or "," in text):
         return text
@@ -54,13 +56,13 @@ def as_message_id(value: Any) -> str | None:
     return text.strip().removeprefix("<").removesuffix(">") or None if text else None
 
 
-def as_whole(value: Any) -> int | None:
+def as_whole(value: Json) -> int | None:
     """A whole number, also when it comes as text."""
+    if type(value) is int or type(value) is float:
+        return int(value) if abs(value) < _WHOLE_LIMIT else None
     if isinstance(value, str):
         return int(value) if len(value) < _DIGITS_MAX and value.strip().isdecimal() else None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return int(value) if abs(value) < 10**_DIGITS_MAX else None
+    return None
 
 
 def as_smtp_code(value: Any) -> int | None:
@@ -80,21 +82,21 @@ def as_flag(value: Any) -> bool | None:
     return _FLAGS.get(str(value).lower())
 
 
-def as_texts(value: Any) -> list[str]:
+def as_texts(value: Json) -> list[str]:
     """A list of texts; a lone value counts as a list of one."""
-    items = cast("list[Any]", value) if isinstance(value, list) else [value]
+    items: list[Any] = value if isinstance(value, list) else [value]
     return [text for text in map(as_text, items) if text is not None]
 
 
-def as_object(value: Any) -> dict[str, Any]:
+def as_object(value: Json) -> dict[str, Any]:
     """An object, also when it comes as JSON text; what is none is kept under the name "value"."""
     if isinstance(value, str) and value.startswith("{"):
         try:
-            value = msgspec.json.decode(value)
+            value = cast(Json, msgspec.json.decode(value))
         except msgspec.DecodeError:
             return {"value": value}
     if isinstance(value, dict):
-        return cast("dict[str, Any]", value)
+        return value
     return {} if value in (None, "", []) else {"value": value}
 
 

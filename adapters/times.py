@@ -79,11 +79,9 @@ def zone_named(name: str) -> tzinfo:
 
 
 def _number(value: Any) -> float | int | None:
-    if isinstance(value, str):
-        return _spelled_number(value.strip())
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return value if abs(value) < _NUMBER_LIMIT else None
+    if type(value) is int or type(value) is float:
+        return value if abs(value) < _NUMBER_LIMIT else None
+    return _spelled_number(value.strip()) if isinstance(value, str) else None
 
 
 def _spelled_number(text: str) -> float | int | None:

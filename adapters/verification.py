@@ -52,7 +52,10 @@ class Verification:
 
     def needs_body(self, request: NativeRequest, options: Mapping[str, Any] = _NO_OPTIONS) -> bool:
         """Whether the body must be decoded to verify this request; else `verify` takes None for it."""
-        return bool(self._topics(options)) or any(scheme.needs_body(request) for scheme in self._schemes.values())
+        for scheme in self._schemes.values():
+            if scheme.needs_body(request):
+                return True
+        return bool(self._topics(options))
 
     def verify(
         self,
@@ -68,15 +71,17 @@ class Verification:
 
         `certificate` is what lies at `certificate_url`, where that says that one is needed.
         """
-        names = [name for name in self._schemes if secrets.get(name) or name in self._required]
-        topics = self._topics(options)
-        if not names and not topics and self.signs:
-            raise VerificationFailed(f"this source has no secret to verify with: give it {' or '.join(self._choices)}")
         once: str | None = None
-        for name in names:
-            once = self._schemes[name].verify(request, body, secrets.get(name, ()), at) or once
-        if topics and self._sns is not None:
-            self._sns.verify(request, body, topics, certificate, proven_otherwise=bool(names))
+        proven = False
+        for name, scheme in self._schemes.items():
+            configured = secrets.get(name, ())
+            if configured or name in self._required:
+                once = scheme.verify(request, body, configured, at) or once
+                proven = True
+        if self._sns is not None and (topics := self._topics(options)):
+            self._sns.verify(request, body, topics, certificate, proven_otherwise=proven)
+        elif self.signs and not proven:
+            raise VerificationFailed(f"this source has no secret to verify with: give it {' or '.join(self._choices)}")
         return once
 
     def certificate_url(self, body: Any, options: Mapping[str, Any]) -> str | None:

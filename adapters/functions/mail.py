@@ -67,7 +67,7 @@ def addresses(scope: Scope, x: Json) -> list[str] | None:
     if x is None:
         return None
     texts = [_address_text(item) for item in (x if type(x) is list else [x])]
-    spend(scope, sum(len(text) for text in texts) * STEPS_A_CHARACTER + len(texts))
+    spend(scope, sum(map(len, texts)) * STEPS_A_CHARACTER + len(texts))
     return [mailbox.address for text in texts for mailbox in mailboxes(text)]
 
 

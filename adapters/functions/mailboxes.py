@@ -7,15 +7,17 @@ import re
 from collections.abc import Iterator
 from email.errors import HeaderParseError
 from email.header import decode_header, make_header
-from typing import NamedTuple
+
+import msgspec
 
 _SPECIAL = re.compile(r"[\s\"<(,;:]")
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _BRACKETED = re.compile(r"<[^<>]*>?")
 _PLAIN = re.compile(r'[^"<(,;:]+')
+_NAME_AND_ADDRESS = re.compile(r"([^\"<>(),;:]*)<([^\"<>()\s]+)>")
 
 
-class Mailbox(NamedTuple):
+class Mailbox(msgspec.Struct, frozen=True):
     """One address with the name before it, decoded; the name may be empty."""
 
     name: str
@@ -26,6 +28,8 @@ def mailboxes(text: str) -> list[Mailbox]:
     """All of them in order. Names of groups are left out, and a word without @ stands for itself."""
     if not _SPECIAL.search(text):
         return [Mailbox("", text)] if text else []
+    if alone := _NAME_AND_ADDRESS.fullmatch(text):  # the commonest form, without a walk through its parts
+        return [Mailbox(_decoded(alone[1].strip()), alone[2])]
     found: list[Mailbox | None] = []
     words: list[str] = []
     bracketed: str | None = None

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import UNSET
 
 from adapters.errors import ExpressionError
-from adapters.functions.scope import Json, Scope, spend_text
+from adapters.functions.scope import SHORT_TEXT, Json, Scope, spend_text
 
 Closure: TypeAlias = Callable[[Json, Scope], Any]
 """A compiled node: the current value and the scope in, the result out."""
@@ -122,6 +122,7 @@ def _declare_text(signature: str, body: Body) -> Body:
 def _of_one_text(name: str, body: Body, run: Closure, literals: list[str]) -> Closure:
     """A call of which all but the first argument stands in the source, as in most: only the first is looked at."""
     given = sum(map(len, literals))
+    free = SHORT_TEXT - given
 
     def call(value: Json, scope: Scope) -> Any:
         text = run(value, scope)
@@ -129,7 +130,8 @@ def _of_one_text(name: str, body: Body, run: Closure, literals: list[str]) -> Cl
             return None
         if type(text) is not str:
             text = to_text(name, text)
-        spend_text(scope, len(text) + given)
+        if len(text) > free:
+            spend_text(scope, len(text) + given)
         return body(scope, text, *literals)
 
     return call

@@ -2,8 +2,10 @@
 
 from base64 import b64decode
 from collections.abc import Callable
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 from urllib.parse import unquote_to_bytes, urlsplit, urlunsplit
+
+import msgspec
 
 from adapters.errors import VerificationFailed
 from adapters.request import NativeRequest
@@ -11,7 +13,7 @@ from adapters.signatures.declaration import Declaration
 from adapters.signatures.places import Header, HeaderFields, Place, in_body, place
 
 
-class Covered(NamedTuple):
+class Covered(msgspec.Struct):
     """All that a signature can cover."""
 
     request: NativeRequest

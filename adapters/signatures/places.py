@@ -163,10 +163,13 @@ class BodyPath:
         self._repeated = f"{self._key}[]" if last else None
 
     def read(self, request: NativeRequest, body: Json) -> str:  # noqa: ARG002  every place has the request at hand
-        parent = body
+        found: Json = body
         for key in self._parents:
-            parent = _member(parent, key)
-        found = self._value(parent) if type(parent) is dict else None
+            found = found.get(key) if type(found) is dict else None
+        if type(found) is dict:
+            found = found.get(self._key) if self._repeated is None else self._last(found, self._repeated)
+        else:
+            found = None
         if type(found) is str:
             return found
         text = _text(found)
@@ -177,16 +180,9 @@ class BodyPath:
     def write(self, draft: Draft, text: str) -> None:
         draft.write_body(self._keys, text)
 
-    def _value(self, parent: dict[str, Any]) -> Json:
-        if self._repeated is not None:
-            repeated: Json = parent.get(self._repeated)
-            if isinstance(repeated, list) and repeated:
-                return repeated[-1]
-        return parent.get(self._key)
-
-
-def _member(value: Json, key: str) -> Json:
-    return value.get(key) if type(value) is dict else None
+    def _last(self, parent: dict[str, Any], repeated: str) -> Json:
+        values: Json = parent.get(repeated)
+        return values[-1] if isinstance(values, list) and values else parent.get(self._key)
 
 
 def in_body(where: Place | None) -> bool:

@@ -13,6 +13,7 @@ from adapters.request import NativeRequest
 from adapters.signatures.content import to_bytes
 from adapters.signatures.declaration import Declaration
 from adapters.signatures.encodings import strict_base64
+from adapters.signatures.keyed import keyed_digest
 from adapters.signatures.places import BodyPath
 from adapters.signatures.signed import SignedScheme
 
@@ -29,12 +30,10 @@ class SharedSecret(SignedScheme):
         self._key_form = declaration.choice("key", KEY_FORMS, "text")
         self._keyed = declaration.choice("construction", ("hmac", "digest"), "hmac") == "hmac"
         self._setup = Setup(declaration.section("setup")) if "setup" in declaration else None
+        self._reads_body = self._reads_body or self._setup is not None
         if not self._keyed and not self.content.covers_secret:
             raise declaration.invalid("signed", "must include the secret, else anyone can make the digest")
         declaration.finish()
-
-    def needs_body(self, request: NativeRequest) -> bool:
-        return super().needs_body(request) or (self._setup is not None and self.slot.is_filled(request))
 
     def generate(self) -> tuple[str, str]:
         secret = KEY_FORMS[self._key_form].generate()
@@ -45,10 +44,10 @@ class SharedSecret(SignedScheme):
             raise ValueError("it begins or ends with a blank: was it copied as a whole?")
         key_bytes(secret, self._key_form)
 
-    def _authenticate(self, request: NativeRequest, body: Any, secrets: Sequence[str]) -> None:
+    def _keys(self, request: NativeRequest, body: Any, secrets: Sequence[str]) -> Sequence[str]:
         if self._setup is not None and self._setup.applies(request, body):
-            secrets = [*secrets, self._setup.secret]
-        super()._authenticate(request, body, secrets)
+            return [*secrets, self._setup.secret]
+        return secrets
 
     def _matches(self, secret: str, message: bytes, signatures: list[str]) -> bool:
         expected = self.slot.encoding.encode(self._signature(secret, message)).encode()
@@ -61,9 +60,7 @@ class SharedSecret(SignedScheme):
         if not self._keyed:
             key_bytes(secret, self._key_form)  # refuses an empty secret, with which anyone could make the digest
             return hashlib.new(self._algorithm, message).digest()
-        mac = _keyed_hmac(secret, self._key_form, self._algorithm).copy()
-        mac.update(message)
-        return mac.digest()
+        return _keyed(secret, self._key_form, self._algorithm)(message)
 
 
 class Setup:
@@ -98,9 +95,8 @@ def key_bytes(secret: str, form: str) -> bytes:
 
 
 @lru_cache(maxsize=KEYS_CACHED_MAX)
-def _keyed_hmac(secret: str, form: str, algorithm: str) -> hmac.HMAC:
-    """An HMAC that has taken in the key and no message; a copy of it costs less than the key's two blocks again."""
-    return hmac.new(key_bytes(secret, form), digestmod=algorithm)
+def _keyed(secret: str, form: str, algorithm: str) -> Callable[[bytes], bytes]:
+    return keyed_digest(key_bytes(secret, form), algorithm)
 
 
 class _KeyForm:

@@ -44,11 +44,9 @@ class SignedScheme(ABC):
         return self._reads_body and (self.slot.in_body or self.slot.is_filled(request))
 
     def verify(self, request: NativeRequest, body: Any, secrets: Sequence[str], at: float | None) -> str | None:
-        self._authenticate(request, body, secrets)
+        self._authenticate(request, body, self._keys(request, body, secrets))
         if self._timestamp is not None:
-            self._timestamp.check_repetition(request, body)
-            if at is not None:
-                self._timestamp.check(request, body, at)
+            self._timestamp.check(request, body, at)
         return self._once.read(request, body) if self._once is not None else None
 
     def sign(self, request: NativeRequest, body: Any, secret: str, at: float) -> NativeRequest:
@@ -74,6 +72,10 @@ class SignedScheme(ABC):
 
     @abstractmethod
     def _signature(self, secret: str, message: bytes) -> bytes: ...
+
+    def _keys(self, request: NativeRequest, body: Any, secrets: Sequence[str]) -> Sequence[str]:  # noqa: ARG002
+        """Those that may have signed this request: the source's secrets, unless a subclass knows more."""
+        return secrets
 
     def _authenticate(self, request: NativeRequest, body: Any, secrets: Sequence[str]) -> None:
         signatures = self.slot.read(request, body)
@@ -184,9 +186,11 @@ class Timestamp:
         self.reads_body = in_body(self._place) or in_body(self._repeated)
         declaration.finish()
 
-    def check(self, request: NativeRequest, body: Any, at: float) -> None:
-        """Raises VerificationFailed when the time is too far away, or no time."""
-        if self._unlimited:
+    def check(self, request: NativeRequest, body: Any, at: float | None) -> None:
+        """Raises VerificationFailed when the time is too far away from `at`, or no time, or said twice differently."""
+        if self._repeated is not None:
+            self._check_repetition(self._repeated, request, body)
+        if self._unlimited or at is None:
             return
         text = self._place.read(request, body)
         if not _NUMBER.fullmatch(text):
@@ -201,13 +205,10 @@ class Timestamp:
                 f"timestamp is {-age_s:,.0f} s in the future, {self._future_s:,.0f} s are allowed: is the clock right?"
             )
 
-    def check_repetition(self, request: NativeRequest, body: Any) -> None:
-        """Raises VerificationFailed when the request says its time twice, and differently; once is enough."""
-        if self._repeated is None:
-            return
+    def _check_repetition(self, place: Place, request: NativeRequest, body: Any) -> None:
         try:
-            repeated = self._repeated.read(request, body)
-        except VerificationFailed:
+            repeated = place.read(request, body)
+        except VerificationFailed:  # once is enough
             return
         if repeated != self._place.read(request, body):
             raise VerificationFailed("the request says two different times")
