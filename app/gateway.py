@@ -54,6 +54,7 @@ class Gateway:
     drifts: Drifts
     ingest: Ingest
     sender: Sender
+    housekeeping: Housekeeping
     ids: IdSource
     first_key: str | None
     """The admin key, when this start generated it."""
@@ -147,9 +148,9 @@ class Gateway:
         self._closing.push_async_callback(self.drifts.close)
         self.sender.start(self.ledger)
         self._closing.push_async_callback(self.sender.close)
-        housekeeping = Housekeeping(self.engine, self.clock)
-        housekeeping.start()
-        self._closing.push_async_callback(housekeeping.close)
+        self.housekeeping = Housekeeping(self.engine, self.ledger, self.clock, kept_days=settings.retention_days)
+        self.housekeeping.start()
+        self._closing.push_async_callback(self.housekeeping.close)
 
     def _put_in_force(self, catalog: Catalog) -> None:
         self.catalog = catalog

@@ -1,15 +1,22 @@
-"""What has to go in time: once an hour, in the background, in small transactions."""
+"""What has to go in time: once an hour, in the background, in small transactions that share the ledger's commits."""
 
 import asyncio
 from contextlib import suppress
+from datetime import timedelta
+from functools import partial
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from app import metrics
 from app.clock import Clock
+from app.store.drift import prune_drift
 from app.store.errors import driver_message
-from app.store.idempotency import prune_replies
-from app.store.ledger import STORE_ERRORS
+from app.store.idempotency import PRUNED_MAX, prune_replies
+from app.store.ids import first_id_at
+from app.store.ledger import STORE_ERRORS, Ledger, StoreUnavailable
+from app.store.retention import Removed, remove_older, unhurried
+from app.store.space import give_back
 
 log = structlog.get_logger()
 
@@ -17,11 +24,13 @@ INTERVAL_S = 3_600.0
 
 
 class Housekeeping:
-    """Removes the replies to repeated POSTs once they have expired."""
+    """Removes what is older than `kept_days`, and what has an age of its own: the replies to repeated POSTs."""
 
-    def __init__(self, engine: AsyncEngine, clock: Clock) -> None:
+    def __init__(self, engine: AsyncEngine, ledger: Ledger, clock: Clock, *, kept_days: float) -> None:
         self._engine = engine
+        self._ledger = ledger
         self._clock = clock
+        self._kept = timedelta(days=kept_days)
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -35,11 +44,46 @@ class Housekeeping:
             with suppress(asyncio.CancelledError):
                 await self._task
 
+    async def tidy(self) -> None:
+        """One round."""
+        before = self._clock.now() - self._kept
+        oldest_kept = first_id_at(round(before.timestamp() * 1000))
+        removed = await remove_older(self._ledger.run, oldest_kept, count_removed)
+        drift: int = await unhurried(self._ledger.run, partial(prune_drift, before=before))
+        replies = await self._prune_replies()
+        metrics.count_removed("drift", drift)
+        metrics.count_removed("replies", replies)
+        log.info(
+            "housekeeping.done",
+            receipts_removed=removed.receipts,
+            events_removed=removed.events,
+            deliveries_removed=removed.deliveries,
+            attempts_removed=removed.attempts,
+            drift_removed=drift,
+            replies_removed=replies,
+            bytes_given_back=await give_back(self._ledger.run),
+        )
+
+    async def _prune_replies(self) -> int:
+        pruned = 0
+        while True:
+            some = await prune_replies(self._engine, self._clock.now())
+            pruned += some
+            if some < PRUNED_MAX:
+                return pruned
+
     async def _tidy_forever(self) -> None:
         while True:
             try:
-                removed = await prune_replies(self._engine, self._clock.now())
-                log.info("housekeeping.done", replies_removed=removed)
-            except STORE_ERRORS as error:
+                await self.tidy()
+            except (StoreUnavailable, *STORE_ERRORS) as error:
                 log.warning("housekeeping.failed", error=driver_message(error))
             await asyncio.sleep(INTERVAL_S)
+
+
+def count_removed(removed: Removed) -> None:
+    """Adds a step to the metrics."""
+    metrics.count_removed("receipts", removed.receipts)
+    metrics.count_removed("events", removed.events)
+    metrics.count_removed("deliveries", removed.deliveries)
+    metrics.count_removed("attempts", removed.attempts)

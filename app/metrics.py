@@ -52,6 +52,12 @@ _commit_seconds = Histogram(
 _commit_rows = Histogram(
     "mailweir_commit_rows", "How many rows a shared commit carried.", registry=_REGISTRY, buckets=_ROWS_OF_A_COMMIT
 )
+_removed = Counter(
+    "mailweir_removed_rows",
+    "Rows that were removed because of their age, by what they were.",
+    ["kind"],
+    registry=_REGISTRY,
+)
 _backlog = Gauge(
     "mailweir_backlog", "Deliveries not finished, by status, over all nodes.", ["status"], registry=_REGISTRY
 )
@@ -95,6 +101,11 @@ def count_commit(rows: int, duration_s: float) -> None:
     """One shared commit was made."""
     _commit_rows.observe(rows)
     _commit_seconds.observe(duration_s)
+
+
+def count_removed(kind: str, rows: int) -> None:
+    """Rows went because of their age; `kind` is receipts, events, deliveries, attempts, drift or replies."""
+    _labelled(_removed, kind).inc(rows)
 
 
 def set_backlog(deliveries: dict[str, int], active_endpoints: int, oldest_due_s: float) -> None:

@@ -54,6 +54,9 @@ class Settings(BaseSettings):
     allow_networks: Annotated[tuple[str, ...], NoDecode] = _setting(
         (), "Private networks that endpoints may live in.", unit="CIDRs, comma-separated"
     )
+    retention_days: float = _setting(
+        30.0, "Receipts, events, deliveries and attempts older than this are removed.", unit="days", ge=0.01, le=3650
+    )
     log_format: str = _setting("auto", "console, json or auto.", pattern="^(auto|console|json)$")
 
     body_bytes_max: int = _setting(5 * 1024 * 1024, "The largest inbound body; above, 413.", unit="bytes", ge=1)

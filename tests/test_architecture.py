@@ -53,8 +53,8 @@ FLOOR_OF = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 STORE_FLOORS: list[set[str]] = [
     {"tables", "engine", "prepared", "ids", "errors"},
     {"transactions", "views", "roster", "nodes", "readiness", "receipts", "leases", "arrivals", "replies"},
-    {"moves", "accounts", "walks", "ledger", "migrate", "migrations", "idempotency", "drift"},
-    {"settling"},
+    {"moves", "accounts", "walks", "ledger", "migrate", "migrations", "idempotency", "drift", "retention"},
+    {"settling", "space"},
     {"sources", "endpoints", "log", "recovery"},
 ]
 STORE_FLOOR_OF = {room: level for level, rooms in enumerate(STORE_FLOORS) for room in rooms}

@@ -1,6 +1,7 @@
 """What providers send that no mapping names: native types, and keys at the top of native items, by source."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 import msgspec
 import sqlalchemy as sa
@@ -73,6 +74,11 @@ def record_drift(connection: sa.Connection, found: Sequence[Drift]) -> None:
         insert = insert_new(connection.dialect, _drift, [column.name for column in _identity])
         connection.execute(insert, [{**msgspec.structs.asdict(drift), "count": 0} for drift in new])
     connection.execute(_COUNT_UP, [_counted(drift) for drift in kept])
+
+
+def prune_drift(connection: sa.Connection, before: datetime) -> int:
+    """Removes what was last seen before then, whose samples are pieces of requests of that age; how many rows."""
+    return connection.execute(sa.delete(_drift).where(_drift.c.last_seen < before)).rowcount
 
 
 async def list_drift(engine: AsyncEngine, environment_id: int, source: str) -> Sequence[DriftLine]:

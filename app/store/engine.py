@@ -61,10 +61,14 @@ def _parse(database_url: str) -> sa.URL:
 
 
 def _durable(connection: Any, _entry: ConnectionPoolEntry) -> None:
-    """Every SQLite connection: write-ahead log, synced to the disk at each commit; `_begin` begins transactions."""
+    """Every SQLite connection: write-ahead log, synced to the disk at each commit; `_begin` begins transactions.
+
+    `auto_vacuum` counts for a new file alone, and before anything else has written to it.
+    """
     connection.isolation_level = None
     cursor = connection.cursor()
     for pragma in (
+        "auto_vacuum=INCREMENTAL",
         "journal_mode=WAL",
         "synchronous=FULL",
         "foreign_keys=ON",
