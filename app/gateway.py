@@ -29,8 +29,9 @@ from app.store.engine import Writer, is_sqlite, open_engine, open_writer
 from app.store.ids import IdSource
 from app.store.leases import return_all_of
 from app.store.ledger import Ledger
-from app.store.migrate import migrate, reseal_secrets
+from app.store.migrate import migrate
 from app.store.nodes import join, sole_user
+from app.store.sealing import reseal_secrets
 from app.store.settling import settle_endpoints
 from app.vault import Vault
 from app.visits import Visits

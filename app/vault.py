@@ -2,8 +2,9 @@
 
 A sealed value is a Fernet token (AES-128-CBC with HMAC-SHA256, https://github.com/fernet/spec) of its JSON. Each key of
 the setting, whatever its length, becomes a Fernet key through HKDF-SHA256. The first key seals, all of them open. To
-rotate, put the new key in front and restart: the start seals what is stored anew (`reseal_secrets`), and the old key
-may go. Where several nodes run, first add the new key at the end everywhere, so that each can open what others seal.
+rotate, put the new key in front and restart: the start seals what is stored anew, `mailweir reseal` the rest, and the
+old key may go. Where several nodes run, first add the new key at the end everywhere, so that each can open what others
+seal.
 """
 
 import base64

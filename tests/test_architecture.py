@@ -52,8 +52,8 @@ FLOOR_OF = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 # The store has floors of its own.
 STORE_FLOORS: list[set[str]] = [
     {"tables", "engine", "prepared", "ids", "errors"},
-    {"transactions", "views", "roster", "nodes", "readiness", "receipts", "leases", "arrivals", "replies"},
-    {"moves", "accounts", "walks", "ledger", "migrate", "migrations", "idempotency", "drift", "retention"},
+    {"transactions", "views", "roster", "nodes", "readiness", "receipts", "leases", "arrivals", "replies", "copies"},
+    {"moves", "accounts", "walks", "ledger", "migrate", "migrations", "idempotency", "drift", "retention", "sealing"},
     {"settling", "space"},
     {"sources", "endpoints", "log", "recovery"},
 ]

@@ -20,6 +20,8 @@ VERBS = {
     "serve": Verb("app.cli.serve:serve", "Run the gateway.", _GATEWAY),
     "migrate": Verb("app.cli.migrate:migrate", "Bring the database to the form this version needs.", _GATEWAY),
     "prune": Verb("app.cli.prune:prune", "Remove what is too old, and give the space back.", _GATEWAY),
+    "backup": Verb("app.cli.backup:backup", "Copy the database of a running gateway.", _GATEWAY),
+    "reseal": Verb("app.cli.reseal:reseal", "Seal every stored secret with the first secret key.", _GATEWAY),
     "config": Verb("app.cli.config:config", "Show every setting, its value and where that comes from.", _GATEWAY),
     "mappings": Verb(
         "app.cli.mappings:mappings", "Look at the providers there are, and check mapping files.", _PROVIDERS

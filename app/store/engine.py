@@ -30,7 +30,7 @@ class DatabaseUrlInvalid(Exception):
 
 def open_engine(database_url: str) -> AsyncEngine:
     """The engine for `database_url`; creates the folder of an SQLite file. Raises DatabaseUrlInvalid."""
-    url = _parse(database_url)
+    url = parse_url(database_url)
     if url.get_backend_name() == "postgresql":
         return create_async_engine(url, pool_size=READERS_MAX, max_overflow=0, pool_pre_ping=True, hide_parameters=True)
     Path(url.database or "").parent.mkdir(parents=True, exist_ok=True)
@@ -46,7 +46,8 @@ def open_engine(database_url: str) -> AsyncEngine:
     return engine
 
 
-def _parse(database_url: str) -> sa.URL:
+def parse_url(database_url: str) -> sa.URL:
+    """The URL of one of the two databases. Raises DatabaseUrlInvalid."""
     try:
         url = sa.make_url(database_url)
     except ArgumentError as error:

@@ -1,7 +1,9 @@
 import pytest
 
+from app.store import sealing
 from app.store.endpoints import endpoint_secrets
-from app.store.migrate import reseal_secrets
+from app.store.idempotency import find_reply, keep_reply
+from app.store.sealing import reseal_replies, reseal_secrets
 from app.store.sources import source_secrets
 from app.store.tables import EndpointRow, SourceRow, table_of
 from app.store.transactions import writing
@@ -43,3 +45,20 @@ async def test_headers_that_were_kept_unsealed_are_sealed(world: World) -> None:
 
 async def test_an_empty_database_has_nothing_to_seal(world: World) -> None:
     assert await reseal_secrets(world.engine, world.vault) == 0
+
+
+async def test_answers_kept_for_repeated_posts_are_sealed_anew_some_at_a_time(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sealing, "STEP_REPLIES", 2)
+    old, both, new = Vault(["old"]), Vault(["new", "old"]), Vault(["new"])
+    now = world.clock.now()
+    for number in range(5):
+        await keep_reply(world.engine, 1, f"key {number}", b"digest", 201, old.seal(f"answer {number}"), now)
+    await keep_reply(world.engine, 1, "key of nobody", b"digest", 201, Vault(["lost"]).seal("answer"), now)
+    assert await reseal_replies(world.engine, both) == 5
+    for number in range(5):
+        reply = await find_reply(world.engine, 1, f"key {number}", b"digest", now)
+        assert reply is not None
+        assert new.open(reply.body) == f"answer {number}"
+    assert await reseal_replies(world.engine, both) == 0

@@ -1,5 +1,6 @@
 import os
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -59,7 +60,7 @@ async def test_a_new_file_gives_back_what_is_free_except_for_a_share(world: Worl
 async def test_a_file_from_before_stays_as_large_until_it_is_rebuilt(world: World) -> None:
     path = Path(world.engine.url.database or "")
     await world.engine.dispose()
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA auto_vacuum=NONE")
         connection.execute("VACUUM")
     await empty_out(world)
@@ -69,7 +70,7 @@ async def test_a_file_from_before_stays_as_large_until_it_is_rebuilt(world: Worl
     assert room.free_bytes > 2_000_000
     assert await give_back(write_with(world.engine)) == 0
     await world.engine.dispose()
-    with sqlite3.connect(path) as connection:  # what docs/operating.md advises
+    with closing(sqlite3.connect(path)) as connection:  # what docs/operating.md advises
         connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
         connection.execute("VACUUM")
     rebuilt = await room_of(world)
