@@ -29,8 +29,19 @@ MESSAGE_TYPES: dict[str, str] = {
 }
 """Types about one message and one recipient. `*` and `email.*` stand for all of them but `email.unknown`."""
 
+NOTICE_TYPES: dict[str, str] = {
+    "endpoint.failing": "Attempts at an endpoint keep failing, so that one delivery at a time probes it.",
+    "endpoint.disabled": "Nothing is sent to an endpoint any more: it failed too often, or said that it is gone.",
+    "endpoint.recovered": "An endpoint that kept failing takes deliveries again.",
+    "source.silent": "Nothing has come from a source for longer than it usually pauses.",
+    "alert.fired": "What an alert rule watches for has come about.",
+    "alert.resolved": "What an alert rule watches for has passed.",
+}
+"""Types about the gateway itself, its endpoints and its sources; their data is a `Notice`."""
+
 OPERATIONAL_TYPES: dict[str, str] = {
     "webhook.test": "Sent by «send test event».",
+    **NOTICE_TYPES,
 }
 """Types about the gateway itself, sent only to endpoints that name them (a test event: to the endpoint tested)."""
 

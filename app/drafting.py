@@ -8,6 +8,7 @@ import msgspec
 
 from adapters.adapter import Adapter
 from adapters.events import Event, EventData, Provider, iso_millis
+from adapters.notices import Notice, OperationalEvent
 from adapters.reader import MappedEvent, Reading
 from adapters.request import NativeRequest
 from app.registry import Registry, Source
@@ -103,6 +104,31 @@ class Drafts:
             dedup_key=urandom(16),
             body=self._encode(number, environment_id, "webhook.test", now_ms, data),
             endpoint_id=endpoint_id,
+        )
+
+    def notice(self, environment_id: int, event_type: str, notice: Notice, now_ms: int) -> NewEvent:
+        """What the gateway says about itself, for the endpoints that ask for it by name."""
+        number = self._next_id()
+        environment = self._registry.environment(environment_id)
+        event = OperationalEvent(
+            id=public_id(EVENT, number),
+            type=event_type,
+            timestamp=iso_millis(now_ms),
+            org_id=environment.org_id,
+            env_id=environment.env_id,
+            data=notice,
+        )
+        return NewEvent(
+            id=number,
+            environment_id=environment_id,
+            source_id=None,
+            receipt_id=None,
+            type=event_type,
+            recipient=None,
+            email_id=None,
+            occurred_at=now_ms,
+            dedup_key=urandom(16),
+            body=_json.encode(event),
         )
 
 

@@ -20,6 +20,7 @@ FLOORS: list[set[str]] = [
         "adapters.grammar",
         "adapters.mapping_file",
         "adapters.agents",
+        "adapters.notices",
     },
     {"adapters.closures", "adapters.times", "adapters.shapes", "adapters.options"},
     {"adapters.expressions", "adapters.samples", "adapters.verification"},

@@ -19,6 +19,7 @@ from adapters.agents import MACHINE_REASONS
 from adapters.catalog import Catalog
 from adapters.events import BLOCKS, EVENT_TYPES, MESSAGE_TYPES, Event, EventData, Provider, canonical_type
 from adapters.mapping import load_mapping
+from adapters.notices import NOTICE_BLOCKS, Notice, OperationalEvent
 from adapters.rules import IGNORED
 from adapters.shapes import BOUNCE_CLASSES
 from app import metrics
@@ -224,6 +225,19 @@ def test_every_other_field_of_an_event_is_described() -> None:
     assert first_cells(section("events.md", "The envelope")) == names_of(Event)
     assert first_cells(section("events.md", "`data`")) == names_of(EventData) - set(BLOCKS)
     assert first_cells(section("events.md", "`provider`")) == names_of(Provider)
+
+
+def test_every_field_of_a_notice_is_described() -> None:
+    text = section("events.md", "Notices")
+    assert first_cells(text) == names_of(Notice)
+    shown = {row[0].strip("`"): row[2] for row in rows(text)}
+    for block, struct in NOTICE_BLOCKS.items():
+        assert_names_all(shown[block], names_of(struct))
+
+
+def test_the_example_of_a_notice_is_one_to_the_last_field() -> None:
+    (example,) = blocks("json", section("events.md", "Notices"))
+    assert msgspec.to_builtins(msgspec.json.decode(example, type=OperationalEvent)) == json.loads(example)
 
 
 def names_of(struct: type[msgspec.Struct]) -> set[str]:

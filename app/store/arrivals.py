@@ -1,6 +1,6 @@
 """What a provider request leaves behind: its receipt, its events and the deliveries they are owed."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -130,12 +130,19 @@ class NewReceipt(msgspec.Struct):
 
 
 class Arrival(msgspec.Struct):
-    """Everything one request (or one test event, which has no receipt) brings."""
+    """Everything one request brings. An event of the gateway itself, such as a test, has no receipt."""
 
     receipt: NewReceipt | None
     events: list[NewEvent]
     rejected: bool = False
     """True when the request did not verify."""
+
+    condition: Callable[[sa.Connection], bool] | None = None
+    """Asked in the transaction, before anything is written; when it says no, nothing of the arrival is stored.
+
+    What it changes there is durable together with the events, or not at all: a compare-and-set makes sure that, of
+    several nodes, one tells the news once. It may be asked again when the transaction failed.
+    """
 
     deliveries: list[NewDelivery] = []
     """What its events are owed, should they be new."""
@@ -147,6 +154,7 @@ class Arrival(msgspec.Struct):
 
     # Filled in when it is stored.
     status: str = ""
+    """Stays empty when its condition said no."""
     reason: str | None = None
     spends_token: bool = False
     stored: list[NewEvent] = []
@@ -155,6 +163,7 @@ class Arrival(msgspec.Struct):
 
 def store_arrivals(connection: sa.Connection, arrivals: Sequence[Arrival]) -> None:
     """Stores them all and fills in what became of each; may be called again when the transaction failed."""
+    arrivals = [arrival for arrival in arrivals if _is_to_be_stored(connection, arrival)]
     refused = _with_used_tokens(connection, arrivals)
     welcome = [arrival for arrival in arrivals if not arrival.rejected and id(arrival) not in refused]
     stored = _store_events(connection, [event for arrival in welcome for event in arrival.events])
@@ -164,6 +173,13 @@ def store_arrivals(connection: sa.Connection, arrivals: Sequence[Arrival]) -> No
     _store_receipts(connection, arrivals)
     owed = [delivery for arrival in arrivals for delivery in arrival.deliveries if delivery.event.id in stored]
     _INSERT_DELIVERIES.run(connection, [_delivery_row(delivery) for delivery in owed])
+
+
+def _is_to_be_stored(connection: sa.Connection, arrival: Arrival) -> bool:
+    if arrival.condition is None or arrival.condition(connection):
+        return True
+    arrival.status, arrival.stored = "", []
+    return False
 
 
 def _store_events(connection: sa.Connection, events: Sequence[NewEvent]) -> set[int]:

@@ -8,6 +8,7 @@ from litestar import get
 
 from adapters.events import (
     EVENT_TYPES,
+    NOTICE_TYPES,
     OPT_IN_TYPES,
     Bounce,
     Click,
@@ -23,6 +24,7 @@ from adapters.events import (
     Provider,
     Unsubscribe,
 )
+from adapters.notices import Notice, NoticeAlert, NoticeEndpoint, NoticeSource, OperationalEvent
 
 _CLIENT: dict[str, Any] = {
     "client": Client(
@@ -53,6 +55,52 @@ _BLOCKS: dict[str, dict[str, Any]] = {
     "email.subscribe": {"unsubscribe": Unsubscribe(scope="list", list_id="news")},
 }
 
+_ENDPOINT = NoticeEndpoint(id=3, url="https://example.com/hook")
+_SOURCE = NoticeSource(name="prod", provider="resend")
+_RULE = NoticeAlert(id=2, name="Bounces", kind="bounce_rate")
+_SINCE = "2026-03-03T08:10:00.000Z"
+_NOTICES = {
+    "endpoint.failing": Notice(
+        summary="https://example.com/hook keeps failing: 5 attempts in a row, the last one answered 503.",
+        since=_SINCE,
+        numbers={"failed_attempts": 5},
+        endpoint=_ENDPOINT,
+    ),
+    "endpoint.disabled": Notice(
+        summary="https://example.com/hook was disabled after 50 failed attempts in a row; its deliveries are held.",
+        since=_SINCE,
+        numbers={"failed_attempts": 50},
+        endpoint=_ENDPOINT,
+    ),
+    "endpoint.recovered": Notice(
+        summary="https://example.com/hook takes deliveries again after 12 failed attempts.",
+        since=_SINCE,
+        numbers={"failed_attempts": 12},
+        endpoint=_ENDPOINT,
+    ),
+    "source.silent": Notice(
+        summary="Nothing has come from prod for 2 h; it usually pauses for 20 min at most.",
+        since="2026-03-03T06:15:00.000Z",
+        numbers={"value": 7_200, "threshold": 2_400, "habit_s": 1_200},
+        source=_SOURCE,
+        alert=NoticeAlert(id=1, name="Silence", kind="source_silent"),
+    ),
+    "alert.fired": Notice(
+        summary="Of 812 messages of prod in the last 1 h, 6.4 % bounced; the threshold is 5 %.",
+        since="2026-03-03T08:15:00.000Z",
+        numbers={"value": 0.064, "threshold": 0.05, "count": 812, "window_s": 3_600},
+        source=_SOURCE,
+        alert=_RULE,
+    ),
+    "alert.resolved": Notice(
+        summary="Of 790 messages of prod in the last 1 h, 1.2 % bounced; the threshold is 5 %.",
+        since=_SINCE,
+        numbers={"value": 0.012, "threshold": 0.05, "count": 790, "window_s": 3_600},
+        source=_SOURCE,
+        alert=_RULE,
+    ),
+}
+
 
 class EventType(msgspec.Struct):
     """One type of event; `schema` is a JSON Schema (2020-12) of the body."""
@@ -77,9 +125,27 @@ async def list_event_types() -> EventTypeList:
     return _all_types()
 
 
-def example_event(event_type: str) -> Event:
+def example_event(event_type: str) -> Event | OperationalEvent:
     """An event of that type as a subscriber would receive it."""
-    data = EventData(
+    envelope: dict[str, Any] = {
+        "id": "evt_01KJSF64D080000",
+        "type": event_type,
+        "timestamp": "2026-03-03T08:15:00.000Z",
+        "org_id": "org_5d1c0b6f0e",
+        "env_id": "env_2f8a9c7e11",
+    }
+    if event_type in NOTICE_TYPES:
+        return OperationalEvent(**envelope, data=_NOTICES[event_type])
+    return Event(**envelope, data=_example_data(event_type))
+
+
+def shape_of(event_type: str) -> type[Event | OperationalEvent]:
+    """The struct of such events: `Event`, or `OperationalEvent` for what the gateway says about itself."""
+    return OperationalEvent if event_type in NOTICE_TYPES else Event
+
+
+def _example_data(event_type: str) -> EventData:
+    return EventData(
         email_id="msg_abc123",
         message_id="20260303081459.1@mail.example.com",
         recipient="anna@example.com",
@@ -94,14 +160,6 @@ def example_event(event_type: str) -> Event:
         metadata={"order": "4711"},
         **_BLOCKS.get(event_type, {}),
     )
-    return Event(
-        id="evt_01KJSF64D080000",
-        type=event_type,
-        timestamp="2026-03-03T08:15:00.000Z",
-        org_id="org_5d1c0b6f0e",
-        env_id="env_2f8a9c7e11",
-        data=data,
-    )
 
 
 @cache
@@ -110,8 +168,9 @@ def _all_types() -> EventTypeList:
 
 
 def _describe(name: str, meaning: str) -> EventType:
-    (_, components) = msgspec.json.schema_components([Event], ref_template="#/$defs/{name}")
-    event = components.pop("Event")
+    shape = shape_of(name)
+    (_, components) = msgspec.json.schema_components([shape], ref_template="#/$defs/{name}")
+    event = components.pop(shape.__name__)
     event["properties"]["type"] = {"const": name}
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": name, **event, "$defs": components}
     return EventType(

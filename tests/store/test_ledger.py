@@ -22,6 +22,7 @@ from tests.conftest import FrozenClock
 pytestmark = pytest.mark.anyio
 
 EVENT, RECEIPT, DELIVERY = table_of(EventRow), table_of(ReceiptRow), table_of(DeliveryRow)
+ENDPOINT = table_of(EndpointRow)
 NODE = 1
 
 
@@ -115,6 +116,37 @@ async def test_requests_that_wait_together_share_a_commit(
     assert {one.status for one in arrivals} == {"accepted"}
     assert sum(told.startswith("committed") for told in router.told) <= 3
     assert [await count(engine, table) for table in (RECEIPT, EVENT, DELIVERY)] == [20, 20, 20]
+
+
+async def test_of_two_who_tell_the_same_news_one_is_stored(
+    engine: AsyncEngine, ids: IdSource, ledger: Ledger, router: OneEndpoint
+) -> None:
+    def is_first(connection: sa.Connection) -> bool:
+        paused = sa.update(ENDPOINT).where(ENDPOINT.c.id == 1, ENDPOINT.c.active).values(active=False)
+        return connection.execute(paused).rowcount == 1
+
+    news = [Arrival(None, arrival(ids, f"k{number}").events, condition=is_first) for number in range(3)]
+    await asyncio.gather(*(ledger.take_in(one) for one in [*news, arrival(ids, "another")]))
+    assert sorted(len(one.stored) for one in news) == [0, 0, 1]
+    assert sorted(one.status for one in news) == ["", "", "accepted"]
+    assert [await count(engine, table) for table in (RECEIPT, EVENT, DELIVERY)] == [1, 2, 2]
+    assert "dropped 2" in router.told
+
+
+async def test_a_condition_is_taken_back_with_what_could_not_be_committed(
+    engine: AsyncEngine, ids: IdSource, ledger: Ledger, store_away: dict[str, bool]
+) -> None:
+    def rename(connection: sa.Connection) -> bool:
+        named = sa.update(ENDPOINT).where(ENDPOINT.c.description == "").values(description="told")
+        return connection.execute(named).rowcount == 1
+
+    store_away["now"] = True
+    with pytest.raises(StoreUnavailable):
+        await ledger.take_in(Arrival(None, arrival(ids, "k1").events, condition=rename))
+    store_away["now"] = False
+    again = Arrival(None, arrival(ids, "k2").events, condition=rename)
+    await ledger.take_in(again)
+    assert len(again.stored) == 1
 
 
 async def test_one_bad_row_harms_no_other(engine: AsyncEngine, ids: IdSource, ledger: Ledger) -> None:
