@@ -1,6 +1,8 @@
 """One attempt of one delivery: the body, the signature, the POST, and what follows from the answer."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from math import inf
 
 import msgspec
 import structlog
@@ -11,9 +13,10 @@ from app.clock import Clock
 from app.egress import Egress, PostOutcome, Timing
 from app.lanes import Item
 from app.registry import Endpoint, Registry
-from app.retry import next_attempt_in_s, outcome_of
+from app.retry import is_tried_again, next_attempt_in_s, outcome_of
 from app.store.ids import DELIVERY, EVENT, public_id
-from app.store.leases import AttemptRecord, Outcome
+from app.store.leases import AttemptRecord, Begun, Outcome
+from app.store.ledger import STORE_ERRORS
 from app.store.tables import CANCELLED, DELIVERED, FAILED, HELD, PENDING
 
 log = structlog.get_logger()
@@ -24,7 +27,10 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Attempts:
-    """Makes attempts; `jitter` gives a number from -1 to 1, `next_id` the attempt's number."""
+    """Makes attempts; `jitter` gives a number from -1 to 1, `next_id` the attempt's number.
+
+    `begun` tells how a delivery began; it is asked before retries to endpoints that have a `retry_max_age_s`.
+    """
 
     def __init__(
         self,
@@ -33,6 +39,7 @@ class Attempts:
         clock: Clock,
         *,
         next_id: Callable[[], int],
+        begun: Callable[[int], Awaitable[Begun | None]],
         jitter: Callable[[], float],
         node: int,
     ) -> None:
@@ -40,6 +47,7 @@ class Attempts:
         self._egress = egress
         self._clock = clock
         self._next_id = next_id
+        self._begun = begun
         self._jitter = jitter
         self._node = node
 
@@ -52,7 +60,9 @@ class Attempts:
             body = _body(endpoint, item)
         except ExpressionError as error:
             return self._without_attempt(item, HELD, f"the transform failed: {error}")
-        return await self._post(item, endpoint, body)
+        if endpoint.retry_max_age_s is None:
+            return await self._post(item, endpoint, body)
+        return await self._post_in_time(item, endpoint, body, round(endpoint.retry_max_age_s * 1000))
 
     def decline(self, item: Item) -> Outcome:
         """The outcome of a delivery whose endpoint is not to be sent to any more, or not for now."""
@@ -70,7 +80,24 @@ class Attempts:
         answer = PostOutcome(None, [], b"", False, NO_TIME, error, "protocol")
         return self._settle(item, endpoint, answer, _record(self._next_id(), item.attempts + 1, {}, None, answer))
 
-    async def _post(self, item: Item, endpoint: Endpoint, body: bytes) -> Outcome:
+    async def _post_in_time(self, item: Item, endpoint: Endpoint, body: bytes, max_age_ms: int) -> Outcome:
+        """The attempt, unless it is a retry that comes too late; one that somebody asked for by hand never does."""
+        now_ms = self._clock.ms()
+        begun = await self._how_begun(item) if item.attempts else Begun(now_ms, now_ms)
+        last_ms = begun.first_attempt_at + max_age_ms
+        if begun.due_at <= last_ms < now_ms:
+            reason = f"the first attempt was longer ago than retry_max_age_s allows ({endpoint.retry_max_age_s:g} s)"
+            return self._without_attempt(item, FAILED, reason)
+        return await self._post(item, endpoint, body, last_ms=last_ms)
+
+    async def _how_begun(self, item: Item) -> Begun:
+        """What the store says, or that it begins now, where it says nothing."""
+        now_ms = self._clock.ms()
+        with suppress(*STORE_ERRORS):
+            return await self._begun(item.delivery_id) or Begun(now_ms, now_ms)
+        return Begun(now_ms, now_ms)
+
+    async def _post(self, item: Item, endpoint: Endpoint, body: bytes, *, last_ms: float = inf) -> Outcome:
         number = item.attempts + 1
         attempt_id = self._next_id()
         signed = endpoint.signer.headers(
@@ -84,12 +111,16 @@ class Attempts:
         answer = await self._egress.post(endpoint.url, headers=headers, body=body, timeout_s=endpoint.timeout_s)
         shown = endpoint.shown_headers(signed)
         record = _record(attempt_id, number, shown, None if body is item.body else body, answer)
-        return self._settle(item, endpoint, answer, record)
+        return self._settle(item, endpoint, answer, record, last_ms=last_ms)
 
-    def _settle(self, item: Item, endpoint: Endpoint, answer: PostOutcome, record: AttemptRecord) -> Outcome:
+    def _settle(
+        self, item: Item, endpoint: Endpoint, answer: PostOutcome, record: AttemptRecord, *, last_ms: float = inf
+    ) -> Outcome:
         now_ms = self._clock.ms()
         kind = outcome_of(answer.status)
         wait_s = self._wait_s(endpoint, answer, record.number, now_ms) if kind == "failed" else None
+        if wait_s is not None and now_ms + wait_s * 1000 > last_ms:
+            wait_s = None
         status = DELIVERED if kind == "delivered" else FAILED if wait_s is None else PENDING
         metrics.count_attempt(status, answer.timing.total_ms / 1000)
         _report(item, endpoint, record, status, wait_s)
@@ -99,12 +130,14 @@ class Attempts:
             status=status,
             due_at=now_ms + round((wait_s or 0) * 1000),
             finished_at=None if status == PENDING else now_ms,
-            error=_why(endpoint, answer, status),
+            error=_why(endpoint, answer, status, record.number),
             attempt=record,
             disable_endpoint=endpoint.id if kind == "gone" else None,
         )
 
     def _wait_s(self, endpoint: Endpoint, answer: PostOutcome, number: int, now_ms: int) -> float | None:
+        if not is_tried_again(answer.status, answer.error_kind, endpoint.retry_on):
+            return None
         return next_attempt_in_s(
             number,
             endpoint.schedule_s,
@@ -118,7 +151,7 @@ class Attempts:
         delivery_id = public_id(DELIVERY, item.delivery_id)
         log.info("delivery.not_attempted", delivery_id=delivery_id, status=status, reason=reason)
         now_ms = self._clock.ms()
-        finished_at = now_ms if status == CANCELLED else None
+        finished_at = None if status == HELD else now_ms
         return Outcome(item.delivery_id, self._node, status, due_at=now_ms, finished_at=finished_at, error=reason)
 
 
@@ -155,15 +188,15 @@ def _record(
     )
 
 
-def _why(endpoint: Endpoint, answer: PostOutcome, status: str) -> str | None:
+def _why(endpoint: Endpoint, answer: PostOutcome, status: str, number: int) -> str | None:
     """In words, why the delivery is not done."""
     if status == DELIVERED:
         return None
-    if answer.status is None:
-        return answer.error
     if answer.status == 410:
         return f"{endpoint.url} answered 410 Gone, so the endpoint was disabled"
-    return f"answered {answer.status}"
+    what = answer.error if answer.status is None else f"answered {answer.status}"
+    ended_early = status == FAILED and number <= len(endpoint.schedule_s)
+    return f"{what}; the endpoint's retry rules allow no other attempt" if ended_early else what
 
 
 def _report(item: Item, endpoint: Endpoint, record: AttemptRecord, status: str, wait_s: float | None) -> None:

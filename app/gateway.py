@@ -27,7 +27,7 @@ from app.signer import USER_AGENT
 from app.store.accounts import first_start
 from app.store.engine import Writer, is_sqlite, open_engine, open_writer
 from app.store.ids import IdSource
-from app.store.leases import return_all_of
+from app.store.leases import begun, return_all_of
 from app.store.ledger import Ledger
 from app.store.migrate import migrate
 from app.store.nodes import join, sole_user
@@ -125,6 +125,7 @@ class Gateway:
             egress,
             self.clock,
             next_id=self.ids.next,
+            begun=partial(begun, self.engine),
             jitter=lambda: jitter.uniform(-1, 1),
             node=self._node,
         )

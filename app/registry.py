@@ -74,6 +74,10 @@ class Endpoint(msgspec.Struct, frozen=True):
     rate_limit_per_s: float | None
     timeout_s: float
     schedule_s: tuple[float, ...]
+    retry_max_age_s: float | None = None
+    """No attempt is made later than this after the first."""
+    retry_on: frozenset[int | str] | None = None
+    """As `is_tried_again` takes it."""
     why_held: str = NOT_ACTIVE
     """What its deliveries say while it is not active."""
 
@@ -223,6 +227,8 @@ class Registry:
             rate_limit_per_s=row.rate_limit_per_s,
             timeout_s=row.timeout_s or self._settings.attempt_timeout_s,
             schedule_s=tuple(row.retry_schedule_s) if row.retry_schedule_s is not None else DEFAULT_SCHEDULE_S,
+            retry_max_age_s=row.retry_max_age_s,
+            retry_on=None if row.retry_on is None else frozenset(row.retry_on),
         )
 
     def _out_of_use(self, row: Any, reason: str) -> Endpoint:

@@ -2,9 +2,10 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from itertools import accumulate
 from typing import Literal
 
 DEFAULT_SCHEDULE_S = (5, 30, 120, 600, 1800, 3600, 7200, 14400, 21600, 36000)
@@ -15,6 +16,9 @@ RETRY_AFTER_STRETCH_MAX = 2.0
 RATE_LIMITED_WAIT_MAX_S = 3600.0
 
 Outcome = Literal["delivered", "gone", "failed"]
+
+RETRY_WORDS = ("4xx", "5xx", "timeout", "connection")
+"""What may be tried again, beside single statuses: classes of statuses, no answer in time, none for another reason."""
 
 _SECONDS = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?", re.ASCII)
 
@@ -76,6 +80,26 @@ def _seconds_until(http_date: str, now: float) -> float | None:
         return max(0.0, aware.timestamp() - now)
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
+
+
+def is_tried_again(status: int | None, error_kind: str | None, retry_on: Collection[int | str] | None) -> bool:
+    """Whether what failed so may be tried again, by `retry_on` (statuses and RETRY_WORDS); None: whatever it was."""
+    if retry_on is None:
+        return True
+    if status is None:
+        return ("timeout" if error_kind == "timeout" else "connection") in retry_on
+    return status in retry_on or f"{status // 100}xx" in retry_on
+
+
+def planned_times_ms(
+    next_ms: int, attempts: int, schedule_s: Sequence[float], *, last_ms: float = math.inf
+) -> list[int]:
+    """When the attempts still to come are planned, if all fail: `next_ms` first, none after `last_ms`.
+
+    `attempts` were made so far. Without the jitter, and what subscribers ask for in Retry-After.
+    """
+    times = accumulate((wait_s * 1000 for wait_s in schedule_s[attempts:]), initial=next_ms)
+    return [round(time_ms) for time_ms in times if time_ms <= last_ms]
 
 
 def outcome_of(status: int | None) -> Outcome:

@@ -5,7 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.retry import DEFAULT_SCHEDULE_S, next_attempt_in_s, outcome_of, parse_retry_after
+from app.retry import (
+    DEFAULT_SCHEDULE_S,
+    is_tried_again,
+    next_attempt_in_s,
+    outcome_of,
+    parse_retry_after,
+    planned_times_ms,
+)
 
 NOW = 1_772_000_000.0
 
@@ -115,3 +122,39 @@ def test_no_text_breaks_the_parser(text: str) -> None:
 )
 def test_only_2xx_delivers_and_only_410_ends_it_all(status: int | None, outcome: str) -> None:
     assert outcome_of(status) == outcome
+
+
+@given(statuses, st.sampled_from([None, "timeout", "connect", "tls"]))
+def test_without_rules_everything_is_tried_again(status: int | None, error_kind: str | None) -> None:
+    assert is_tried_again(status, error_kind, None)
+    assert not is_tried_again(status, error_kind, frozenset())
+
+
+@pytest.mark.parametrize(
+    ("status", "error_kind", "tried_again_by"),
+    [
+        (500, None, {"5xx", 500}),
+        (503, None, {"5xx", 503}),
+        (429, None, {"4xx", 429}),
+        (404, None, {"4xx", 404}),
+        (302, None, set[int | str]()),
+        (None, "timeout", {"timeout"}),
+        (None, "connect", {"connection"}),
+        (None, "dns", {"connection"}),
+        (None, "tls", {"connection"}),
+        (None, "refused_address", {"connection"}),
+    ],
+)
+def test_rules_name_what_is_tried_again(
+    status: int | None, error_kind: str | None, tried_again_by: set[int | str]
+) -> None:
+    words: set[int | str] = {"4xx", "5xx", "timeout", "connection", 500, 503, 429, 404}
+    assert {word for word in words if is_tried_again(status, error_kind, {word})} == tried_again_by
+
+
+def test_the_planned_times_begin_with_the_next_attempt() -> None:
+    assert planned_times_ms(1_000, 0, [5, 30]) == [1_000, 6_000, 36_000]
+    assert planned_times_ms(1_000, 1, [5, 30]) == [1_000, 31_000]
+    assert planned_times_ms(1_000, 2, [5, 30]) == [1_000]
+    assert planned_times_ms(1_000, 9, [5, 30]) == [1_000]
+    assert planned_times_ms(1_000, 0, [5, 30], last_ms=6_000) == [1_000, 6_000]

@@ -55,6 +55,8 @@ def show_endpoint(client: Client, endpoint_id: int) -> None:
 @option("--rate-limit-per-s", type=float, help="The most deliveries a second.")
 @option("--timeout-s", type=float, help="How long it may take to answer.")
 @option("--retry-schedule-s", metavar="S,S,…", help="The waits between attempts, in seconds: 5,60,600.")
+@option("--retry-max-age-s", type=float, help="No attempt later than this after the first, in seconds.")
+@option("--retry-on", metavar="WHAT,WHAT,…", help="What alone is tried again: 5xx,429,timeout,connection.")
 @option("--inactive", is_flag=True, help="Add it without sending to it yet.")
 @with_client
 def add_endpoint(client: Client, url: str, events: str, **options: Any) -> None:
@@ -125,7 +127,13 @@ def test_endpoint(client: Client, endpoint_id: int) -> None:
 
 
 def _given(
-    *, filter_: str | None, headers: Sequence[str], retry_schedule_s: str | None, inactive: bool, **rest: Any
+    *,
+    filter_: str | None,
+    headers: Sequence[str],
+    retry_schedule_s: str | None,
+    retry_on: str | None,
+    inactive: bool,
+    **rest: Any,
 ) -> dict[str, Any]:
     """The options that were given, as the API takes them."""
     wanted = {
@@ -133,9 +141,15 @@ def _given(
         "filter": filter_,
         "headers": given_texts(headers) or None,
         "retry_schedule_s": None if retry_schedule_s is None else _waits(retry_schedule_s),
+        "retry_on": None if retry_on is None else _retried(retry_on),
         "active": False if inactive else None,
     }
     return {name: value for name, value in wanted.items() if value is not None}
+
+
+def _retried(text: str) -> list[int | str]:
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    return [int(word) if word.isdecimal() else word for word in words]
 
 
 def _waits(text: str) -> list[float]:

@@ -53,6 +53,8 @@ class NewEndpoint(msgspec.Struct, frozen=True, kw_only=True):
     rate_limit_per_s: float | None = None
     timeout_s: float | None = None
     retry_schedule_s: Sequence[float] | None = None
+    retry_max_age_s: float | None = None
+    retry_on: Sequence[int | str] | None = None
 
 
 class EndpointChange(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,6 +73,8 @@ class EndpointChange(msgspec.Struct, frozen=True, kw_only=True):
     rate_limit_per_s: float | UnsetType | None = UNSET
     timeout_s: float | UnsetType | None = UNSET
     retry_schedule_s: Sequence[float] | UnsetType | None = UNSET
+    retry_max_age_s: float | UnsetType | None = UNSET
+    retry_on: Sequence[int | str] | UnsetType | None = UNSET
 
 
 class OldSecret(msgspec.Struct, frozen=True):
@@ -100,6 +104,8 @@ class Endpoint(msgspec.Struct, frozen=True):
     rate_limit_per_s: float | None
     timeout_s: float | None
     retry_schedule_s: list[float] | None
+    retry_max_age_s: float | None
+    retry_on: list[int | str] | None
     old_secrets: list[OldSecret]
     """Of the secrets after the newest, in their order, and also of those that have ended since the last change."""
 

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.store.engine import skip_locked, storable
+from app.store.ids import time_ms
 from app.store.prepared import Prepared, insert_into
 from app.store.tables import (
     HELD,
@@ -157,6 +158,13 @@ class Outcome(msgspec.Struct, frozen=True):
     """The endpoint that said it is gone."""
 
 
+class Begun(msgspec.Struct, frozen=True):
+    """When a delivery was first attempted, and when it was due last; milliseconds since 1970."""
+
+    first_attempt_at: int
+    due_at: int
+
+
 class Work(msgspec.Struct, frozen=True):
     """What there is to do; times are milliseconds since 1970."""
 
@@ -172,6 +180,15 @@ async def find_work(engine: AsyncEngine) -> Work:
         rows = await connection.execute(_FIRST_DUE)
         first_due = {endpoint_id: due_at for endpoint_id, due_at in rows if due_at is not None}
         return Work(first_due, (await connection.execute(_FIRST_LEASE_END)).scalar())
+
+
+async def begun(engine: AsyncEngine, delivery_id: int) -> Begun | None:
+    """How a delivery with attempts began; None when none of them is stored."""
+    first = sa.select(sa.func.min(_attempt.c.id)).where(_attempt.c.delivery_id == _delivery.c.id).scalar_subquery()
+    query = sa.select(first, sa.type_coerce(_delivery.c.due_at, sa.BigInteger)).where(_delivery.c.id == delivery_id)
+    async with engine.connect() as connection:
+        row = (await connection.execute(query)).one_or_none()
+    return None if row is None or row[0] is None else Begun(time_ms(row[0]), row[1])
 
 
 def claim_due(connection: sa.Connection, claim: Claim) -> list[Claimed]:

@@ -189,6 +189,8 @@ class EndpointRow(_Row, table=True):
     rate_limit_per_s: float | None = None
     timeout_s: float | None = None
     retry_schedule_s: list[float] | None = Field(default=None, sa_type=sa.JSON)
+    retry_max_age_s: float | None = None
+    retry_on: list[int | str] | None = Field(default=None, sa_type=sa.JSON)
     created_at: datetime = _time()
     updated_at: datetime = _time()
     deleted_at: datetime | None = _time(default=None)

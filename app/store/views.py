@@ -114,6 +114,9 @@ class DeliveryDetail(msgspec.Struct, frozen=True):
     """A delivery with every attempt, the first one first."""
 
     delivery: DeliveryLine
+    next_attempt_at: str | None
+    remaining_schedule: Sequence[str]
+    """When the attempts that are left are planned, if all of them fail; the first one is the next attempt."""
     attempts: Sequence[AttemptView]
 
 

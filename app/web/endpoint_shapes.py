@@ -11,6 +11,7 @@ from adapters.errors import ExpressionError
 from adapters.expressions import compile_expression
 from app.egress import FRAMING_HEADERS
 from app.guard import URL_CHARS_MAX, AddressRefused, Guard
+from app.retry import RETRY_WORDS
 from app.signer import check_secret
 from app.store import endpoints
 from app.store.views import HIDDEN
@@ -23,6 +24,8 @@ HEADERS_MAX = 20
 HEADER_VALUE_CHARS_MAX = 4_096
 RETRIES_MAX = 20
 RETRY_WAIT_S_MAX = 86_400
+RETRY_AGE_S_MAX = 30 * 86_400
+RETRY_ON_MAX = 50
 NONE_SHARED = "an ed25519 endpoint has a generated key pair and no shared secret; leave it out."
 
 Url = Annotated[
@@ -62,6 +65,17 @@ Schedule = Annotated[
     Meta(max_length=RETRIES_MAX, description="The waits between attempts; none means one attempt."),
 ]
 
+RetryMaxAge = Annotated[
+    float, Meta(ge=1, le=RETRY_AGE_S_MAX, description="No attempt is made later than this after the first.")
+]
+RetryOn = Annotated[
+    list[
+        Annotated[int, Meta(ge=400, le=599)]
+        | Annotated[str, Meta(max_length=20, extra_json_schema={"enum": list(RETRY_WORDS)})]
+    ],
+    Meta(max_length=RETRY_ON_MAX, description="What is tried again, instead of everything but 2xx and 410."),
+]
+
 
 class _Options(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """What an endpoint may have beside its URL and events; null means the default."""
@@ -76,6 +90,8 @@ class _Options(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     rate_limit_per_s: Rate | UnsetType | None = UNSET
     timeout_s: Timeout | UnsetType | None = UNSET
     retry_schedule_s: Schedule | UnsetType | None = UNSET
+    retry_max_age_s: RetryMaxAge | UnsetType | None = UNSET
+    retry_on: RetryOn | UnsetType | None = UNSET
     active: bool | UnsetType = UNSET
 
 
@@ -143,6 +159,7 @@ def _problems(wanted: EndpointInput) -> Iterator[tuple[str, str]]:
         "filter": _check_expression,
         "transform": _check_expression,
         "headers": _check_headers,
+        "retry_on": _check_retry_on,
     }
     for field, check in checks.items():
         value = getattr(wanted, field)
@@ -173,6 +190,16 @@ def _check_expression(source: str) -> Iterator[str]:
         compile_expression(source)
     except ExpressionError as error:
         yield f"{error}" if error.position is None else f"{error} (at position {error.position})"
+
+
+def _check_retry_on(retry_on: list[int | str]) -> Iterator[str]:
+    for word in retry_on:
+        if isinstance(word, str) and word not in RETRY_WORDS:
+            yield f'"{word}" is none of the words {", ".join(RETRY_WORDS)}; single statuses are numbers.'
+    if 410 in retry_on:
+        yield "410 disables the endpoint and is never tried again; leave it out."
+    if len(set(retry_on)) < len(retry_on):
+        yield "names something twice."
 
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")

@@ -57,6 +57,7 @@ def test_drift_lists_what_a_mapping_does_not_name(gateway: Shell) -> None:
 
 def test_endpoints_are_added_tested_enabled_and_removed(gateway: Shell) -> None:
     options = ("--header", "X-Tenant=blue", "--retry-schedule-s", "5,60", "--max-in-flight", "2", "--inactive")
+    options += ("--retry-max-age-s", "60", "--retry-on", "5xx, 429")
     added = _ok(
         gateway.mailweir("endpoints", "add", NOBODY_LISTENS, "open, click", "--filter", "data.recipient", *options)
     ).row
@@ -64,6 +65,7 @@ def test_endpoints_are_added_tested_enabled_and_removed(gateway: Shell) -> None:
     assert added["secret"].startswith("whsec_")
     assert (added["events"], added["filter"], added["active"]) == ("open,click", "data.recipient", False)
     assert (added["headers"], added["retry_schedule_s"]) == ({"X-Tenant": "blue"}, [5, 60])
+    assert (added["retry_max_age_s"], added["retry_on"]) == (60, ["5xx", 429])
     assert "secret" not in _ok(gateway.mailweir("endpoints", "show", number)).row
     assert gateway.mailweir("endpoints", "test", number).code == 1
     rotated = _ok(gateway.mailweir("endpoints", "rotate-secret", number, "--overlap-s", "60")).row

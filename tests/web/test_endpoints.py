@@ -51,6 +51,8 @@ async def test_every_option_is_kept_and_null_takes_it_away(api: Api) -> None:
         "rate_limit_per_s": 2.5,
         "timeout_s": 5.0,
         "retry_schedule_s": [1.0, 60.0],
+        "retry_max_age_s": 3600.0,
+        "retry_on": ["5xx", 429, "timeout"],
     }
     made = await add_endpoint(api, **options)
     assert {name: made[name] for name in options} == options
@@ -206,6 +208,13 @@ BAD_INPUT: list[tuple[dict[str, Any], str, str]] = [
     ({"retry_schedule_s": [0]}, "retry_schedule_s[0]", "at least 1"),
     ({"retry_schedule_s": [86_401]}, "retry_schedule_s[0]", "at most 86400"),
     ({"retry_schedule_s": [1] * 21}, "retry_schedule_s", "20 items"),
+    ({"retry_max_age_s": 0}, "retry_max_age_s", "at least 1"),
+    ({"retry_on": ["6xx"]}, "retry_on", "4xx, 5xx, timeout, connection"),
+    ({"retry_on": ["500"]}, "retry_on", "statuses are numbers"),
+    ({"retry_on": [399]}, "retry_on[0]", "at least 400"),
+    ({"retry_on": [410]}, "retry_on", "never tried again"),
+    ({"retry_on": [500, 500]}, "retry_on", "twice"),
+    ({"retry_on": "5xx"}, "retry_on", "a list"),
     ({"max_in_flight": 0}, "max_in_flight", "at least 1"),
     ({"max_in_flight": 257}, "max_in_flight", "at most 256"),
     ({"max_in_flight": 1.5}, "max_in_flight", "a whole number"),

@@ -1,5 +1,7 @@
 """The log of deliveries and their attempts."""
 
+from collections.abc import Sequence
+from math import inf
 from typing import Any
 
 import msgspec
@@ -7,10 +9,11 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from adapters.events import iso_millis
+from app.retry import DEFAULT_SCHEDULE_S, planned_times_ms
 from app.store.ids import time_ms
 from app.store.log.lines import DELIVERY_LINES, LISTED_MAX, delivery, delivery_line, event, looked_up
 from app.store.moves import RARE_STATUSES, has_status
-from app.store.tables import AttemptRow, EndpointRow, table_of
+from app.store.tables import PENDING, AttemptRow, EndpointRow, table_of
 from app.store.views import AttemptView, DeliveryDetail, DeliveryLine, Page, ReceivedResponse, SentRequest, as_text
 from app.store.walks import Condition, Span, Walk, read_page
 
@@ -40,7 +43,9 @@ async def list_deliveries(
 async def get_delivery(engine: AsyncEngine, environment_id: int, delivery_id: int) -> DeliveryDetail | None:
     """A delivery with its attempts; None when the environment has none of that number."""
     query = (
-        DELIVERY_LINES.add_columns(event.c.body, _endpoint.c.url)
+        DELIVERY_LINES.add_columns(
+            event.c.body, _endpoint.c.url, _endpoint.c.retry_schedule_s, _endpoint.c.retry_max_age_s
+        )
         .outerjoin(_endpoint, _endpoint.c.id == delivery.c.endpoint_id)
         .where(delivery.c.id == delivery_id, event.c.environment_id == environment_id)
     )
@@ -49,7 +54,13 @@ async def get_delivery(engine: AsyncEngine, environment_id: int, delivery_id: in
         if row is None:
             return None
         attempts = await _attempts(connection, delivery_id)
-    return DeliveryDetail(delivery_line(row), [_shown(attempt, row.url or "", row.body) for attempt in attempts])
+    line = delivery_line(row)
+    return DeliveryDetail(
+        delivery=line,
+        next_attempt_at=line.next_attempt_at,
+        remaining_schedule=_remaining(row, attempts) if row.status == PENDING else [],
+        attempts=[_shown(attempt, row.url or "", row.body) for attempt in attempts],
+    )
 
 
 def _conditions(wanted: DeliveryFilter) -> tuple[list[Condition], list[Condition]]:
@@ -71,6 +82,15 @@ async def _attempts(connection: AsyncConnection, delivery_id: int) -> list[sa.Ro
     query = sa.select(_attempt).where(_attempt.c.delivery_id == delivery_id).order_by(_attempt.c.id.desc())
     rows = (await connection.execute(query.limit(LISTED_MAX))).all()
     return list(reversed(rows))
+
+
+def _remaining(row: sa.Row[Any], attempts: Sequence[sa.Row[Any]]) -> list[str]:
+    """The planned times of a pending delivery; the next attempt is made in any case."""
+    next_ms = round(row.due_at.timestamp() * 1000)
+    schedule_s = DEFAULT_SCHEDULE_S if row.retry_schedule_s is None else row.retry_schedule_s
+    begun_ms = time_ms(attempts[0].id) if attempts else next_ms
+    last_ms = inf if row.retry_max_age_s is None else max(next_ms, begun_ms + row.retry_max_age_s * 1000)
+    return [iso_millis(planned) for planned in planned_times_ms(next_ms, row.attempts, schedule_s, last_ms=last_ms)]
 
 
 def _shown(attempt: sa.Row[Any], url: str, event_body: bytes) -> AttemptView:
