@@ -11,7 +11,8 @@ from adapters.errors import MappingInvalid, UnknownProvider
 from adapters.mapping import load_mapping
 from adapters.request import NativeRequest
 
-_SUFFIX = ".yaml"
+SUFFIXES = (".yaml", ".yml")
+"""Of mapping files; those that are shipped have the first."""
 
 
 class Catalog:
@@ -53,7 +54,7 @@ class Catalog:
 @cache
 def _shipped() -> tuple[Adapter, ...]:
     """What is installed does not change while the program runs, and adapters keep nothing of what they read."""
-    files = [entry for entry in resources.files("mappings").iterdir() if entry.name.endswith(_SUFFIX)]
+    files = [entry for entry in resources.files("mappings").iterdir() if entry.name.endswith(SUFFIXES)]
     return tuple(
         _load(entry.name, entry.name, entry.read_text("utf-8")) for entry in sorted(files, key=lambda entry: entry.name)
     )
@@ -63,19 +64,32 @@ def own_files(folder: Path) -> list[Path]:
     """The user's mapping files, by name. Raises `MappingInvalid` when there is no such folder."""
     if not folder.is_dir():
         raise MappingInvalid("is not a folder", file=str(folder))
-    return sorted(folder.glob(f"*{_SUFFIX}"))
+    return sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES)
 
 
 def load_file(path: Path) -> Adapter:
-    """The adapter that one file declares. Raises `MappingInvalid`."""
+    """The adapter that one file declares. Raises `MappingInvalid`, also when there are two files of that name."""
+    for twin in (path.with_suffix(suffix) for suffix in SUFFIXES if suffix != path.suffix):
+        if twin.exists():
+            raise MappingInvalid(f"{twin.name} is beside it: a provider has one file", file=str(path))
+    return _load(path.name, str(path), read_file(path))
+
+
+def read_file(path: Path) -> str:
+    """What a mapping file holds. Raises `MappingInvalid`, with the line where it is not UTF-8."""
     try:
-        return _load(path.name, str(path), path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise MappingInvalid(f"cannot be read: {error}", file=str(path)) from None
+        content = path.read_bytes()
+    except OSError as error:
+        raise MappingInvalid(f"cannot be read: {error.strerror}", file=str(path)) from None
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise MappingInvalid(f"not UTF-8: byte 0x{content[error.start]:02x}", file=str(path), line=line) from None
 
 
 def _load(name: str, path: str, text: str) -> Adapter:
     adapter = load_mapping(text, path)
-    if adapter.name != name.removesuffix(_SUFFIX):
-        raise MappingInvalid(f"the file must be called {adapter.name}{_SUFFIX}", file=path, key="provider")
+    if adapter.name != Path(name).stem:
+        raise MappingInvalid(f"the file must be called {adapter.name}{SUFFIXES[0]}", file=path, key="provider")
     return adapter

@@ -1,7 +1,8 @@
 """The top-level keys of native items that a mapping names: any other is news from the provider, or gets lost.
 
 A key counts as named when an expression of the format reads it, for whichever type that is, when it is looked at to
-verify, and when `unused` lists it. Where the mapping takes the whole item, as `rest` does, every key is named.
+verify, and when `unused` lists it. Where the mapping takes the whole item, as `rest` does, or where `unused` is `*`,
+every key is named.
 """
 
 from collections.abc import Iterable, Mapping

@@ -16,7 +16,7 @@ from adapters.options import option_texts
 from adapters.request import NativeRequest
 from adapters.signatures import DeclarationInvalid, Scheme, build_scheme
 from adapters.signatures.carriers import joined
-from adapters.signatures.sns import TOPICS_OPTION, SnsMessages
+from adapters.signatures.sns import SNS, TOPICS_OPTION, SnsMessages
 
 NONE = "none"
 _BASIC_AUTH = "basic_auth"
@@ -159,7 +159,7 @@ def read_verification(place: Place, accepts_api_key: bool) -> Verification:
 
 
 def _is_sns(place: Place) -> bool:
-    return place.is_section and "scheme" in place.entries() and place.entries()["scheme"].value() == "sns"
+    return place.is_section and "scheme" in place.entries() and place.entries()["scheme"].value() == SNS
 
 
 def _build(place: Place, build: Callable[[Any], _Built]) -> _Built:

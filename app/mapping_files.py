@@ -14,7 +14,7 @@ from typing import NamedTuple
 import structlog
 
 from adapters.adapter import Adapter
-from adapters.catalog import Catalog, load_file
+from adapters.catalog import SUFFIXES, Catalog, load_file
 from adapters.errors import AdapterError, MappingInvalid
 
 log = structlog.get_logger()
@@ -89,7 +89,9 @@ class MappingFiles:
     def _take(self, look: Look) -> bool:
         """Whether there is something new in force now."""
         taken = {name: look.stamps[name] for name in (*look.sound, *look.broken)}
-        self._taken = {name: stamp for name, stamp in {**self._taken, **taken}.items() if name not in look.gone}
+        # What is gone may have stood in the way of a file of the same name with the other ending.
+        left = {Path(name).stem for name in look.gone}
+        self._taken = {name: stamp for name, stamp in {**self._taken, **taken}.items() if Path(name).stem not in left}
         self._seen = look.stamps
         for name in look.sound:
             log.info("mapping.in_force", file=name)
@@ -146,7 +148,7 @@ def _stamps(folder: Path) -> dict[str, Stamp]:
     """Raises OSError when the folder cannot be read."""
     found: dict[str, Stamp] = {}
     for path in folder.iterdir():
-        if path.suffix == ".yaml":
+        if path.suffix in SUFFIXES:
             with suppress(FileNotFoundError):
                 stat = path.stat()
                 found[path.name] = (stat.st_mtime_ns, stat.st_size, stat.st_ino)

@@ -18,7 +18,7 @@ from adapters.mapping_file import parse
 from adapters.request import NativeRequest
 from adapters.samples import MEDIA_TYPES
 from adapters.shapes import EVENT_SHAPES
-from adapters.signatures import SCHEMES
+from adapters.signatures import SCHEME_NAMES
 from adapters.times import MILLIS_PER_UNIT
 from tests import mapping_schema
 from tests.mapping_examples import Example, assert_has, completed, examples, shown
@@ -112,7 +112,7 @@ def test_every_function_is_listed_with_what_it_gives() -> None:
 
 def test_every_field_scheme_and_form_is_named() -> None:
     assert set(table("Fields of every event")) == {*EVENT_SHAPES, "timestamp"}
-    assert set(table("Verification")) == {*SCHEMES, "sns"}
+    assert set(table("Verification")) == set(SCHEME_NAMES)
     for word in (*BLOCKS, *DECODERS, *MEDIA_TYPES, *MILLIS_PER_UNIT):
         assert f"`{word}`" in PAGE, word
 
@@ -150,7 +150,7 @@ def validator() -> jsonschema_rs.Draft202012Validator:
 def test_the_schema_is_that_of_the_loaders_tables() -> None:
     assert mapping_schema.FILE.read_text("utf-8") == mapping_schema.text(), "run python -m tests.mapping_schema"
     jsonschema_rs.meta.validate(mapping_schema.schema())
-    assert set(mapping_schema.SCHEME_KEYS) == {*SCHEMES, "sns"}
+    assert set(mapping_schema.SCHEME_KEYS) == set(SCHEME_NAMES)
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)

@@ -20,12 +20,14 @@ from adapters.signatures.declaration import Declaration, DeclarationInvalid
 from adapters.signatures.public_key import RSA_HASHES, Ecdsa, Ed25519, PublicKey, Rsa
 from adapters.signatures.scheme import SECRET_NAMES, Scheme
 from adapters.signatures.shared_secret import SharedSecret
+from adapters.signatures.sns import SNS
 
-__all__ = ["SCHEMES", "SECRET_NAMES", "DeclarationInvalid", "Scheme", "build_scheme"]
+__all__ = ["SCHEMES", "SCHEME_NAMES", "SECRET_NAMES", "DeclarationInvalid", "Scheme", "build_scheme"]
 
 
 def build_scheme(declaration: Mapping[str, Any]) -> Scheme:
-    """The scheme that `declaration` describes. Raises DeclarationInvalid for whatever it does not understand."""
+    """The scheme, other than SNS, that `declaration` describes. Raises DeclarationInvalid for what is wrong in it."""
+    Declaration(declaration).choice("scheme", SCHEME_NAMES)
     return _build(Declaration(declaration))
 
 
@@ -56,3 +58,6 @@ SCHEMES: dict[str, Callable[[Declaration], Scheme]] = {
     "token": Token,
     "any_of": _any_of,
 }
+
+SCHEME_NAMES = (*SCHEMES, SNS)
+"""What the `scheme` of a mapping's `verify` may be; inside `any_of` it cannot be SNS."""

@@ -30,6 +30,7 @@ from adapters.signatures.content import to_bytes
 from adapters.signatures.declaration import Declaration
 from adapters.signatures.encodings import strict_base64
 
+SNS = "sns"
 TOPICS_OPTION = "topic_arns"
 """The option of a source that lists the topics whose messages it takes."""
 
@@ -54,7 +55,7 @@ class SnsMessages:
 
     def __init__(self, values: Mapping[str, Any]) -> None:
         declaration = Declaration(values)
-        declaration.choice("scheme", ("sns",))
+        declaration.choice("scheme", (SNS,))
         urls = declaration.entries("certificates")
         if not all(str(url).startswith("https://") for url in urls):
             raise declaration.invalid("certificates", "must begin with https://: others could be forged")

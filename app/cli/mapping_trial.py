@@ -13,6 +13,7 @@ import rich_click as click
 from click import argument
 
 from adapters.adapter import Adapter
+from adapters.catalog import read_file
 from adapters.errors import MappingInvalid
 from adapters.mapping import load_mapping
 from adapters.request import NativeRequest
@@ -60,8 +61,8 @@ def try_mapping(file: Path, request: BinaryIO | None) -> None:
 def adapter_in(file: Path) -> Adapter:
     """The adapter that a file declares. Raises Misconfigured."""
     try:
-        return load_mapping(file.read_text("utf-8"), str(file))
-    except (MappingInvalid, OSError, UnicodeDecodeError) as error:
+        return load_mapping(read_file(file), str(file))
+    except MappingInvalid as error:
         raise Misconfigured(str(error)) from error
 
 

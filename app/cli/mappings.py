@@ -1,6 +1,7 @@
 """`mailweir mappings`: the providers there are, and whether mapping files are sound."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import rich_click as click
 from click import argument
 
 from adapters.adapter import Adapter
-from adapters.catalog import Catalog
+from adapters.catalog import SUFFIXES, Catalog, own_files, read_file
 from adapters.errors import MappingInvalid, UnknownProvider
 from adapters.mapping import load_mapping
 from app.cli.configuration import settings_in_force
@@ -19,11 +20,10 @@ from app.cli.output import json_option, show_list, show_one
 from app.cli.skeleton import new_mapping
 from app.mapping_files import mistakes_in_samples
 
-_SUFFIX = ".yaml"
 _COLUMNS = {"Provider": "provider", "Title": "title", "Secrets": "secrets", "Native types": "native_types"}
 
-MappingFile = tuple[str, str]
-"""Where it is, and what it holds."""
+MappingFile = tuple[str, Callable[[], str]]
+"""Where it is, and how it is read, which may raise MappingInvalid."""
 
 
 @click.group()
@@ -76,7 +76,7 @@ def check_mappings(files: Sequence[Path]) -> None:
         mailweir mappings check
         mailweir mappings check acme.yaml
     """
-    found = [_read(path) for path in files] if files else [*_shipped(), *_own()]
+    found = [_file(path) for path in files] if files else [*_shipped(), *_own()]
     mistakes = [mistake for file in found for mistake in _mistakes(*file)]
     for mistake in mistakes:
         click.echo(str(mistake))
@@ -117,8 +117,8 @@ def _described(adapter: Adapter) -> dict[str, Any]:
 
 def _shipped() -> Iterator[MappingFile]:
     for entry in sorted(resources.files("mappings").iterdir(), key=lambda entry: entry.name):
-        if entry.name.endswith(_SUFFIX):
-            yield entry.name, entry.read_text("utf-8")
+        if entry.name.endswith(SUFFIXES):
+            yield entry.name, partial(entry.read_text, "utf-8")
 
 
 def _own() -> Iterator[MappingFile]:
@@ -127,23 +127,19 @@ def _own() -> Iterator[MappingFile]:
         return
     if not folder.is_dir():
         raise Misconfigured(f"{folder} is not a folder; check MAILWEIR_MAPPINGS_DIR")
-    for path in sorted(folder.glob(f"*{_SUFFIX}")):
-        yield _read(path)
+    yield from map(_file, own_files(folder))
 
 
-def _read(path: Path) -> MappingFile:
+def _file(path: Path) -> MappingFile:
+    return str(path), partial(read_file, path)
+
+
+def _mistakes(file: str, read: Callable[[], str]) -> Iterator[MappingInvalid]:
     try:
-        return str(path), path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise Misconfigured(f"{path} cannot be read: {error}") from error
-
-
-def _mistakes(file: str, text: str) -> Iterator[MappingInvalid]:
-    try:
-        adapter = load_mapping(text, file)
+        adapter = load_mapping(read(), file)
     except MappingInvalid as mistake:
         yield mistake
         return
     if Path(file).stem != adapter.name:
-        yield MappingInvalid(f"the file must be called {adapter.name}{_SUFFIX}", file=file, key="provider")
+        yield MappingInvalid(f"the file must be called {adapter.name}{SUFFIXES[0]}", file=file, key="provider")
     yield from mistakes_in_samples(adapter, file)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from adapters.rules import IGNORED
-from tests.adapters.native_fixtures import CATALOG, assert_reads_as_written, cases_of
+from tests.adapters.native_fixtures import CATALOG, assert_reads_as_written, cases_of, read
 
 CASES = [
     pytest.param(provider, case, id=f"{provider}-{name}")
@@ -17,6 +17,12 @@ CASES = [
 @pytest.mark.parametrize(("provider", "case"), CASES)
 def test_native_requests_become_the_events_written_beside_them(provider: str, case: dict[str, Any]) -> None:
     assert_reads_as_written(provider, case)
+
+
+@pytest.mark.parametrize(("provider", "case"), CASES)
+def test_no_key_that_is_known_counts_as_new(provider: str, case: dict[str, Any]) -> None:
+    reading = read(CATALOG.get(provider), case["body"], case["headers"])
+    assert [unnamed.keys for unnamed in reading.unnamed if unnamed.keys] == []
 
 
 @pytest.mark.parametrize("provider", CATALOG.names())

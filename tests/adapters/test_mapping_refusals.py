@@ -12,6 +12,7 @@ import pytest
 from adapters.catalog import Catalog
 from adapters.errors import MappingInvalid
 from adapters.mapping import load_mapping
+from adapters.signatures import SCHEME_NAMES
 from tests.mapping_examples import completed
 
 HMAC = "verify: {scheme: hmac, signed: [raw_body], signature: {header: x}"
@@ -166,7 +167,7 @@ EXPRESSIONS = [
 PROOFS = [
     ("verify: hmac", "verify", "must be keys and values"),
     ("verify: {signed: [raw_body]}", "verify", "the key 'scheme' is missing"),
-    ("verify: {scheme: md5}", "verify.scheme", "must be one of hmac, ecdsa, ed25519, rsa, basic, token, any_of"),
+    ("verify: {scheme: md5}", "verify.scheme", f"must be one of {', '.join(SCHEME_NAMES)}"),
     (HMAC.replace("[raw_body]", "raw_body") + "}", "verify.signed", "must be a list"),
     (HMAC.replace("[raw_body]", "[]") + "}", "verify.signed", "the list is empty"),
     (HMAC.replace("raw_body", "{heder: x}") + "}", "verify.signed[0]", "must say where: header, path, query"),
@@ -300,7 +301,7 @@ def test_what_is_not_yaml_is_refused_with_its_line(text: str) -> None:
 
 def files(folder: Path) -> Iterator[tuple[bytes, str]]:
     yield completed("provider: other\n").encode(), "must be called other.yaml"
-    yield b"\xff\xfe", "cannot be read"
+    yield b"title: a\nprovider: \xff\xfe", "acme.yaml:2: not UTF-8: byte 0xff"
     yield b"", "the file is empty"
 
 
@@ -311,6 +312,19 @@ def test_a_file_of_the_users_folder_is_refused_with_its_path(tmp_path: Path) -> 
         with pytest.raises(MappingInvalid, match=message) as refusal:
             Catalog.load(tmp_path)
         assert refusal.value.file == str(path)
+
+
+@pytest.mark.parametrize("name", ["acme.yaml", "acme.yml"])
+def test_a_file_of_the_users_folder_may_have_either_ending(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text(completed("provider: acme\n"))
+    assert Catalog.load(tmp_path).get("acme").name == "acme"
+
+
+def test_two_files_for_one_provider_are_refused(tmp_path: Path) -> None:
+    for name in ("acme.yaml", "acme.yml"):
+        (tmp_path / name).write_text(completed("provider: acme\n"))
+    with pytest.raises(MappingInvalid, match=r"acme\.yml is beside it: a provider has one file"):
+        Catalog.load(tmp_path)
 
 
 def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:

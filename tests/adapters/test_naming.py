@@ -114,3 +114,9 @@ def _read_one(adapter: Adapter, item: dict[str, Any]) -> Reading:
 def test_unused_keys_are_texts() -> None:
     with pytest.raises(MappingInvalid, match="unused: a text is needed"):
         load_mapping(ACME.replace("[version]", "{version: 1}"), "acme.yaml")
+
+
+def test_a_star_stands_for_every_key() -> None:
+    adapter = load_mapping(ACME.replace("unused: [version]", 'unused: "*"'), "acme.yaml")
+    assert _read(adapter, {"received": "by mx.example.com", "x-mailer": "x"}).unnamed == []
+    assert adapter.names_key("anything")

@@ -63,6 +63,12 @@ def test_a_mistake_is_shown_with_file_line_and_key(shell: Shell, own: Path, name
     assert ran.out.startswith(f"{own / name}{mistake}")
 
 
+def test_a_file_in_another_encoding_is_shown_with_file_and_line(shell: Shell, own: Path) -> None:
+    (own / "acme.yml").write_bytes(ACME.encode() + b"title: Acm\xe9\n")
+    ran = shell.mailweir("mappings", "check")
+    assert (ran.code, ran.out) == (1, f"{own / 'acme.yml'}:6: not UTF-8: byte 0xe9\n")
+
+
 def test_all_mistakes_are_shown_and_only_the_named_files_are_read(shell: Shell, tmp_path: Path) -> None:
     files = [tmp_path / "one.yaml", tmp_path / "two.yaml"]
     for file in files:

@@ -125,11 +125,21 @@ async def test_a_broken_file_leaves_in_force_what_was_and_is_shown(api: Api, own
     assert await until_broken(api) == []
 
 
+async def test_a_second_file_of_a_provider_waits_until_the_first_is_gone(api: Api, own: Path) -> None:
+    (own / "acme.yml").write_text(acme("second"))
+    errors = await until_broken(api, "acme.yml")
+    assert "acme.yaml is beside it" in errors[0]["message"]
+    assert (await shown(api))["title"] == "first"
+    (own / "acme.yaml").unlink()
+    await until_shown(api, "second")
+    assert await until_broken(api) == []
+
+
 async def test_a_broken_file_of_a_new_provider_is_shown_as_well(api: Api, own: Path) -> None:
     (own / "brand.yaml").write_text("provider: other\n")
     (own / "late.yaml").write_bytes(b"\xff")
     errors = await until_broken(api, "brand.yaml", "late.yaml")
-    assert ["verify" in errors[0]["message"], "cannot be read" in errors[1]["message"]] == [True, True]
+    assert ["verify" in errors[0]["message"], "not UTF-8" in errors[1]["message"]] == [True, True]
     assert (await api.get("/api/mappings/brand")).status_code == 404
 
 
