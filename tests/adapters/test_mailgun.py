@@ -48,6 +48,18 @@ def test_retries_of_eight_hours_are_taken_and_older_requests_refused() -> None:
         MAILGUN.verify(request, secrets, AT + 13 * HOUR)
 
 
+def test_the_event_of_a_subaccount_may_be_verified_by_the_key_of_the_account_above_it() -> None:
+    request, secrets = sample()
+    native = json.loads(request.body)
+    proof = native["signature"]
+    by_the_subaccount = {**proof, "signature": "ab" * 32, "parent-signature": proof["signature"]}
+    body = native_request({**native, "signature": by_the_subaccount})
+    assert MAILGUN.verify(body, secrets, AT) == proof["token"]
+    changed = native_request({**native, "signature": {**by_the_subaccount, "token": "another"}})
+    with pytest.raises(VerificationFailed):
+        MAILGUN.verify(changed, secrets, AT)
+
+
 def test_a_refusal_tells_mailgun_to_stop() -> None:
     assert MAILGUN.refused_status == 406
 
