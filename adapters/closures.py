@@ -164,7 +164,7 @@ def first_true(runs: list[Closure]) -> Closure:
     def first_of_many(value: Json, scope: Scope) -> Any:
         for run in leading:
             found = run(value, scope)
-            if found or is_true(found):
+            if found or (found is not None and is_true(found)):
                 return found
         return last(value, scope)
 
@@ -174,7 +174,7 @@ def first_true(runs: list[Closure]) -> Closure:
 def _either(first: Closure, second: Closure) -> Closure:
     def either(value: Json, scope: Scope) -> Any:
         found = first(value, scope)
-        return found if found or is_true(found) else second(value, scope)
+        return found if found or (found is not None and is_true(found)) else second(value, scope)
 
     return either
 
@@ -186,7 +186,7 @@ def all_true(runs: list[Closure]) -> Closure:
     def first_untrue(value: Json, scope: Scope) -> Any:
         for run in leading:
             found = run(value, scope)
-            if not (found or is_true(found)):
+            if found is None or not (found or is_true(found)):
                 return found
         return last(value, scope)
 

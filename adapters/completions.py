@@ -15,7 +15,7 @@ from typing import Any
 
 from adapters.agents import BOT, IMAGE_PROXY, kind_of
 from adapters.expressions import Scope
-from adapters.functions.mail import enhanced_code, smtp_code
+from adapters.functions.mail import codes_at_start, enhanced_code, smtp_code
 
 _POLICY = "5.7."
 
@@ -45,6 +45,10 @@ def _codes(values: dict[str, Any], scope: Scope) -> None:
     if reply is None:
         return
     if "smtp_code" not in values:
+        if codes := codes_at_start(reply):  # as most replies: one look instead of several searches
+            values["smtp_code"] = codes[0]
+            values.setdefault("enhanced_code", codes[1])
+            return
         values["smtp_code"] = smtp_code(scope, reply)
     if "enhanced_code" not in values:
         values["enhanced_code"] = enhanced_code(scope, reply)

@@ -26,6 +26,7 @@ PART_HEADER_BYTES_MAX = 16_384
 LONE_SURROGATES_MAX = 1_000
 """Halves of characters that are mended in one body."""
 
+_from_json = msgspec.json.Decoder().decode
 _BOM = b"\xef\xbb\xbf"
 _URL_ENCODED_JSON = (b"%7b", b"%5b")
 # Python knows codecs that are no charsets of mail, some of them slow on purpose-made input (idna, punycode).
@@ -172,7 +173,7 @@ def _mended(found: re.Match[bytes]) -> bytes:
 
 def _strictly(raw: bytes) -> Any:
     try:
-        return msgspec.json.decode(raw)
+        return _from_json(raw)
     except RecursionError as error:
         raise _too_deep() from error
     except (ValueError, msgspec.MsgspecError) as error:

@@ -252,8 +252,10 @@ class Event(msgspec.Struct, kw_only=True):
 
 def iso_millis(unix_ms: int) -> str:
     """`unix_ms` (milliseconds since 1970, UTC) as "2026-03-03T08:15:00.000Z"."""
-    seconds, millis = divmod(unix_ms, 1000)
-    return f"{_iso_seconds(seconds)}.{millis:03d}Z"
+    return _iso_seconds(unix_ms // 1000) + _ISO_MILLIS[unix_ms % 1000]
+
+
+_ISO_MILLIS = tuple(f".{millis:03d}Z" for millis in range(1000))
 
 
 @lru_cache(SECONDS_REMEMBERED)

@@ -16,7 +16,7 @@ import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from itertools import filterfalse
-from typing import Any, cast
+from typing import Any
 
 from adapters.closures import path
 from adapters.errors import ExpressionError
@@ -168,12 +168,11 @@ def _rest_of(parts: dict[str, Place]) -> Read:
     known = frozenset(key.text() for key in parts["rest"].items())
     whole = read_expression(parts["of"]) if "of" in parts else None
 
-    def read(item: Any, scope: Scope) -> Any:
-        source = item if whole is None else whole(item, scope)
+    def read(item: Json, scope: Scope) -> Any:
+        source: Json = item if whole is None else whole(item, scope)
         if not isinstance(source, dict):
             return None
-        fields = cast("dict[str, Any]", source)
-        return {key: fields[key] for key in filterfalse(known.__contains__, fields)}
+        return {key: source[key] for key in filterfalse(known.__contains__, source)}
 
     return read
 
@@ -190,9 +189,12 @@ def _merged(readers: list[Read]) -> Read:
     def read(item: Any, scope: Scope) -> Any:
         merged: dict[str, Any] = {}
         for reader in readers:
-            found = reader(item, scope)
-            for each in cast("list[Any]", found) if isinstance(found, list) else [found]:
-                merged |= as_object(each)
+            found: Json = reader(item, scope)
+            if isinstance(found, list):
+                for each in found:
+                    merged |= as_object(each)
+            else:
+                merged |= as_object(found)
         return merged
 
     return read

@@ -117,10 +117,10 @@ class Reader(msgspec.Struct, frozen=True):
         return next((rules for start, rules in self.families.items() if native.startswith(start)), ())
 
     def _items(self, body: Any, scope: Scope) -> list[tuple[Any, Any]]:
-        found = self.each[0](body, scope) if self.each else body
+        found: Json = self.each[0](body, scope) if self.each else body
         if found is None:
             raise MapFailed("the body does not hold the items where the mapping expects them")
-        items = [(item, body) for item in _elements(found)]
+        items = [(item, body) for item in found] if isinstance(found, list) else [(found, body)]
         for step in self.each[1:]:
             items = [(item, parent) for parent, _ in items for item in _elements(step(parent, scope))]
         if len(items) > ITEMS_MAX:

@@ -40,9 +40,7 @@ def as_text(value: Json) -> str | None:
 
 def as_address(value: Json) -> str | None:
     """The bare address of "Name <a@b>"; of a list the first."""
-    if isinstance(value, list):
-        value = next(iter(value), None)
-    text = as_text(value)
+    text = as_text(next(iter(value), None) if isinstance(value, list) else value)
     if text is None or not ("<" in text or " " in text or "," in text):
         return text
     if len(text) > ADDRESS_CHARACTERS_MAX:
@@ -84,12 +82,16 @@ def as_flag(value: Any) -> bool | None:
 
 def as_texts(value: Json) -> list[str]:
     """A list of texts; a lone value counts as a list of one."""
+    if value is None:
+        return []
     items: list[Any] = value if isinstance(value, list) else [value]
     return [text for text in map(as_text, items) if text is not None]
 
 
 def as_object(value: Json) -> dict[str, Any]:
     """An object, also when it comes as JSON text; what is none is kept under the name "value"."""
+    if value is None:
+        return {}
     if isinstance(value, str) and value.startswith("{"):
         try:
             value = cast(Json, msgspec.json.decode(value))
@@ -97,7 +99,7 @@ def as_object(value: Json) -> dict[str, Any]:
             return {"value": value}
     if isinstance(value, dict):
         return value
-    return {} if value in (None, "", []) else {"value": value}
+    return {} if value in ("", []) else {"value": value}
 
 
 class OneOf:

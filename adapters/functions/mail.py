@@ -15,11 +15,18 @@ _REPLY_CODE_BEFORE_STATUS = re.compile(
     r"(?<![\w.])([245])([0-5]\d)[\s\-]{1,3}#?\1\.\d{1,3}\.\d{1,3}(?![\d.])", re.ASCII
 )
 _STATUS = re.compile(r"(?<![\w.])([245]\.\d{1,3}\.\d{1,3})(?!\d|\.\d|[A-Za-z_])", re.ASCII)
+_CODE_AND_STATUS_FIRST = re.compile(r"(([245])[0-5]\d) (\2\.\d{1,3}\.\d{1,3})(?!\S)", re.ASCII)
 _STATUS_AFTER_REPLY_CODE = re.compile(rf"(?<!\d)[245][0-5]\d[\s\-]{{1,3}}#?{_STATUS.pattern}", re.ASCII)
 
 
 STEPS_A_CHARACTER = 8
 """Reading mailboxes takes longer than other work on text; an evaluation's budget lasts for some 125,000 characters."""
+
+
+def codes_at_start(text: str) -> tuple[int, str] | None:
+    """What `smtp_code` and `enhanced_code` find in "550 5.1.1 No such user"; None for replies that begin otherwise."""
+    match = _CODE_AND_STATUS_FIRST.match(text)
+    return (int(match[1]), match[3]) if match else None
 
 
 @function("smtp_code(text)")
@@ -66,9 +73,12 @@ def addresses(scope: Scope, x: Json) -> list[str] | None:
     """The bare addresses in a text, or in an array of texts or of {email} or {address}."""
     if x is None:
         return None
-    texts = [_address_text(item) for item in (x if type(x) is list else [x])]
-    spend(scope, sum(map(len, texts)) * STEPS_A_CHARACTER + len(texts))
-    return [mailbox.address for text in texts for mailbox in mailboxes(text)]
+    found: list[str] = []
+    for item in x if type(x) is list else [x]:
+        text = item if type(item) is str else _address_text(item)
+        spend(scope, len(text) * STEPS_A_CHARACTER + 1)
+        found += [mailbox.address for mailbox in mailboxes(text)]
+    return found
 
 
 def _address_text(item: Json) -> str:

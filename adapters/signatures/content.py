@@ -31,7 +31,7 @@ class SignedContent:
     """The declared list `signed`, compiled."""
 
     def __init__(self, declaration: Declaration, fields: HeaderFields | None) -> None:
-        self._parts: list[Part] = []
+        self._parts: list[Part | bytes] = []
         self.headers: list[Header] = []
         entries = declaration.entries("signed")
         self.reads_body = "sorted_form" in entries
@@ -42,16 +42,14 @@ class SignedContent:
 
     def message(self, covered: Covered) -> bytes:
         """The bytes that were signed. Raises VerificationFailed when a part of them is missing."""
-        return b"".join([part(covered) for part in self._parts])
+        return b"".join([part if isinstance(part, bytes) else part(covered) for part in self._parts])
 
-    def _part(self, entry: Any, key: str, fields: HeaderFields | None) -> Part:
+    def _part(self, entry: Any, key: str, fields: HeaderFields | None) -> Part | bytes:
         if isinstance(entry, str):
-            return _WORDS.get(entry) or _literal(entry)
+            return _WORDS.get(entry) or entry.encode()
         declaration = Declaration(entry, key)
-        if "text" in declaration:
-            part = _literal(declaration.text("text"))
-        else:
-            part = self._text_at(place(declaration, fields))
+        text = declaration.text("text").encode() if "text" in declaration else None
+        part = text if text is not None else self._text_at(place(declaration, fields))
         declaration.finish()
         return part
 
@@ -76,11 +74,6 @@ def _header(where: Header) -> Part:
         return to_bytes(text)
 
     return part
-
-
-def _literal(text: str) -> Part:
-    content = text.encode()
-    return lambda covered: content  # noqa: ARG005  a literal is the same everywhere
 
 
 def _raw_body(covered: Covered) -> bytes:

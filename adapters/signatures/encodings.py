@@ -1,7 +1,8 @@
 """How the bytes of a signature become text, and strictly back."""
 
 import re
-from base64 import b64decode, b64encode, urlsafe_b64decode, urlsafe_b64encode
+from base64 import b64decode, urlsafe_b64decode, urlsafe_b64encode
+from binascii import b2a_base64
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -30,7 +31,7 @@ def _strict_hex(text: str) -> bytes:
 
 
 def _base64(raw: bytes) -> str:
-    return b64encode(raw).decode()
+    return b2a_base64(raw, newline=False).decode()
 
 
 def _urlsafe_base64(raw: bytes) -> str:

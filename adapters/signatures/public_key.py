@@ -62,19 +62,17 @@ class PublicKey(SignedScheme):
         self._algorithm.check_public(secret)
 
     def _matches(self, secret: str, message: bytes, signatures: list[str]) -> bool:
-        return any(self._algorithm.verifies(secret, raw, message) for raw in self._decoded(signatures))
+        for signature in signatures:
+            try:
+                raw = self.slot.encoding.decode(signature)
+            except ValueError:
+                continue
+            if self._algorithm.verifies(secret, raw, message):
+                return True
+        return False
 
     def _signature(self, secret: str, message: bytes) -> bytes:
         return self._algorithm.sign(secret, message)
-
-    def _decoded(self, signatures: list[str]) -> list[bytes]:
-        raw: list[bytes] = []
-        for signature in signatures:
-            try:
-                raw.append(self.slot.encoding.decode(signature))
-            except ValueError:
-                continue
-        return raw
 
 
 class Ecdsa:
@@ -83,11 +81,11 @@ class Ecdsa:
     _hash = ec.ECDSA(hashes.SHA256())
 
     def check_public(self, public: str) -> None:
-        self._public(public)
+        _p256_public(public)
 
     def verifies(self, public: str, signature: bytes, message: bytes) -> bool:
         try:
-            self._public(public).verify(signature, message, self._hash)
+            _p256_public(public).verify(signature, message, self._hash)
         except InvalidSignature:
             return False
         return True
@@ -101,12 +99,6 @@ class Ecdsa:
     def generate(self) -> tuple[str, str]:
         key = ec.generate_private_key(ec.SECP256R1())
         return _spki_base64(key.public_key()), _pkcs8_pem(key)
-
-    def _public(self, public: str) -> ec.EllipticCurvePublicKey:
-        key = _public_key(public)
-        if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
-            raise ValueError("it is not a public P-256 key")
-        return key
 
 
 class Rsa:
@@ -183,6 +175,14 @@ def _public_key(text: str) -> PublicKeyTypes:
         return load_der_public_key(_base64(_dkim_key(text)))
     except (ValueError, UnsupportedAlgorithm) as error:
         raise ValueError("it is not a public key in PEM or base64: was it copied as a whole?") from error
+
+
+@lru_cache(maxsize=KEYS_CACHED_MAX)
+def _p256_public(text: str) -> ec.EllipticCurvePublicKey:
+    key = _public_key(text)
+    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
+        raise ValueError("it is not a public P-256 key")
+    return key
 
 
 @lru_cache(maxsize=KEYS_CACHED_MAX)
