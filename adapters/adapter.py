@@ -88,9 +88,11 @@ class Adapter:
         """Every secret a source of this provider may have, and whether it must."""
         return self.verification.secret_names
 
-    def check_secrets(self, secrets: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
-        """What is wrong with the secrets of a new source: (name, message)."""
-        return self.verification.check(secrets)
+    def check_secrets(
+        self, secrets: Mapping[str, Sequence[str]], options: Mapping[str, Any] = _NO_OPTIONS
+    ) -> list[tuple[str, str]]:
+        """What is wrong with the secrets of a new source that has these options: (name, message)."""
+        return self.verification.check(secrets, options)
 
     def check_options(self, options: Mapping[str, Any], secrets: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
         """What is wrong with the options of a source that has these secrets: (name, message)."""

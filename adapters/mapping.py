@@ -16,12 +16,11 @@ from adapters.fields import Read, Table, Tables, read_expression, read_parts, re
 from adapters.handshake import Handshake
 from adapters.mapping_file import Place, parse
 from adapters.naming import named_keys
-from adapters.options import Option, read_options
+from adapters.options import read_options
 from adapters.reader import Ignore, Reader
 from adapters.rules import Rule, extended, read_rules
 from adapters.samples import MEDIA_TYPES, Samples, native_name
-from adapters.signatures.sns import TOPICS_OPTION
-from adapters.verification import Verification, read_verification
+from adapters.verification import read_verification
 
 READER_KEYS = ("each", "ignore", "native_type", "recipients", "dedup", "fields", "types", "unknown", "unused")
 FILE_KEYS = (
@@ -69,7 +68,7 @@ def load_mapping(text: str, file: str) -> Adapter:
         title=parts["title"].text() if "title" in parts else provider,
         documentation=[url.text() for url in parts["documentation"].items()] if "documentation" in parts else [],
         decoders=[kind.one_of(DECODERS) for kind in parts["decode"].items()] if "decode" in parts else ["json"],
-        verification=_verification(parts, options),
+        verification=read_verification(parts["verify"], "api_key" in parts and parts["api_key"].flag(), options),
         refused_status=_status(parts.get("refused_status"), 401),
         busy_status=_status(parts.get("busy_status"), 503),
         recognize=read_expression(parts["recognize"]) if "recognize" in parts else None,
@@ -86,13 +85,6 @@ def _name(place: Place) -> str:
     if not _NAME.fullmatch(place.text()):
         raise place.invalid("a name of lower-case letters, digits and _ is needed here, beginning with a letter")
     return place.text()
-
-
-def _verification(parts: Mapping[str, Place], options: Sequence[Option]) -> Verification:
-    verification = read_verification(parts["verify"], "api_key" in parts and parts["api_key"].flag())
-    if verification.by_topic and (TOPICS_OPTION, "texts") not in [(option.name, option.type) for option in options]:
-        raise parts["verify"].invalid(f"the scheme sns needs the option `{TOPICS_OPTION}` of type texts in `options`")
-    return verification
 
 
 def _refuse_unused(place: Place | None, tables: Tables) -> None:

@@ -10,16 +10,24 @@ class NativeRequest:
     """A request as the provider sent it.
 
     `url` is the public URL the provider posted to, query included (some providers sign it). `headers` has lower-case
-    names; of a repeated header the last value counts. `body` is the raw bytes, which most signatures cover.
+    names; of a repeated header the last value counts. `body` is the raw bytes, which most signatures cover. `client` is
+    the address that the request came from, empty where nobody knows.
     """
 
-    def __init__(self, *, method: str = "POST", url: str = "", headers: Mapping[str, str], body: bytes) -> None:
+    def __init__(
+        self, *, method: str = "POST", url: str = "", headers: Mapping[str, str], body: bytes, client: str = ""
+    ) -> None:
         self.method = method
         self.url = url
         self.headers = headers
         self.body = body
+        self.client = client
         self.decoded: dict[str, Any] = {}
         """What the decoders made of the body, by their kind: each reads it once, whoever asks."""
+
+    def from_client(self, client: str) -> "NativeRequest":
+        """The same request from another address."""
+        return NativeRequest(method=self.method, url=self.url, headers=self.headers, body=self.body, client=client)
 
     @property
     def media_type(self) -> str:

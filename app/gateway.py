@@ -20,6 +20,7 @@ from app.guard import Guard
 from app.housekeeping import Housekeeping
 from app.ingest import Ingest
 from app.mapping_files import MappingFiles
+from app.proxies import TrustedProxies
 from app.registry import Registry
 from app.routing import Router
 from app.settings import Settings
@@ -50,6 +51,7 @@ class Gateway:
     catalog: Catalog
     """What the mapping files made last."""
     guard: Guard
+    proxies: TrustedProxies
     registry: Registry
     ledger: Ledger
     drifts: Drifts
@@ -108,6 +110,7 @@ class Gateway:
         settings = self.settings
         self.ids = IdSource(self._node, self.clock.ms)
         self.guard = Guard(settings.allow_networks)
+        self.proxies = TrustedProxies(settings.trusted_proxies)
         self.registry = Registry(self.engine, self.vault, self.catalog, settings)
         await self.registry.reload()
         self.mapping_files.follow(self._put_in_force)

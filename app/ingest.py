@@ -195,7 +195,7 @@ class Ingest:
         url = reading.answer.confirm
         if url is None:
             return "the provider's handshake, answered"
-        if source.secrets is None or not adapter.verification.proves_sender(source.options):
+        if source.secrets is None or not adapter.verification.proves_sender(source.options, source.secrets):
             return "subscription not confirmed, because nothing proves whose it is: visit its URL, or set topic_arns"
         if failure := await self._visits.consent(url):
             raise _Unreachable(f"The subscription could not be confirmed: {failure}")

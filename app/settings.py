@@ -21,6 +21,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from adapters.addresses import read_network
+
 PREFIX = "MAILWEIR_"
 SECRET_NAMES = frozenset({"api_key", "secret_key"})
 API_KEY_CHARACTERS_MIN = 16
@@ -54,6 +56,9 @@ class Settings(BaseSettings):
     allow_networks: Annotated[tuple[str, ...], NoDecode] = _setting(
         (), "Private networks that endpoints may live in.", unit="CIDRs, comma-separated"
     )
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = _setting(
+        (), "Proxies that say where a request came from.", unit="CIDRs, comma-separated"
+    )
     retention_days: float = _setting(
         30.0, "Receipts, events, deliveries and attempts older than this are removed.", unit="days", ge=0.01, le=3650
     )
@@ -80,8 +85,12 @@ class Settings(BaseSettings):
     @field_validator("allow_networks", mode="before")
     @classmethod
     def _split_networks(cls, value: Any) -> Any:
-        words = value.split(",") if isinstance(value, str) else value
-        return tuple(str(ipaddress.ip_network(str(word).strip(), strict=False)) for word in words if str(word).strip())
+        return tuple(str(ipaddress.ip_network(word, strict=False)) for word in _words(value))
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _split_proxies(cls, value: Any) -> Any:
+        return tuple(str(read_network(word)) for word in _words(value))
 
     @field_validator("api_key")
     @classmethod
@@ -106,6 +115,12 @@ class Settings(BaseSettings):
     def base_url(self) -> str:
         """The public URL without a trailing slash."""
         return self.public_url.rstrip("/") or f"http://{self.host}:{self.port}"
+
+
+def _words(value: Any) -> list[str]:
+    """The parts of a comma list, or of a list in the file."""
+    words = cast("list[Any]", value.split(",") if isinstance(value, str) else value)
+    return [text for word in words if (text := str(word).strip())]
 
 
 def load_settings(**overrides: Any) -> Settings:

@@ -34,6 +34,8 @@ class WireRequest(msgspec.Struct):
     content_type: str | None = None
     body: str | None = None
     body_b64: bytes | None = None
+    client: str = ""
+    """The address it came from, for sources that are verified by networks."""
 
     def native(self) -> NativeRequest:
         """The request as the adapters take it."""
@@ -43,7 +45,7 @@ class WireRequest(msgspec.Struct):
         query = urlencode(self.query) if isinstance(self.query, dict) else self.query
         url = f"{self.scheme}://{self.host}{self.path}" + (f"?{query}" if query else "")
         body = self.body_b64 if self.body_b64 is not None else (self.body or "").encode()
-        return NativeRequest(method=self.method.upper(), url=url, headers=headers, body=body)
+        return NativeRequest(method=self.method.upper(), url=url, headers=headers, body=body, client=self.client)
 
 
 class Attempted(msgspec.Struct, kw_only=True):

@@ -226,13 +226,20 @@ SCHEME_KEYS: dict[str, dict[str, Schema]] = {
         "path": TEXT,
         "last": FLAG,
     },
+    "networks": {"published": {"type": "array", "items": TEXT, "minItems": 1}},
     "any_of": {"schemes": {"type": "array", "items": _ref("scheme"), "minItems": 1}},
     "sns": {
         "certificates": {"type": "array", "items": TEXT, "minItems": 1},
         "confirmation_hosts": {"type": "array", "items": TEXT, "minItems": 1},
     },
 }
-_REQUIRED = {"any_of": ("schemes",), "sns": ("certificates", "confirmation_hosts"), "basic": (), "token": ()}
+_REQUIRED = {
+    "any_of": ("schemes",),
+    "sns": ("certificates", "confirmation_hosts"),
+    "basic": (),
+    "token": (),
+    "networks": (),
+}
 
 
 def _scheme(name: str, keys: dict[str, Schema]) -> Schema:

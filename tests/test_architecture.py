@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 
 # A module may import from the lines above its own, and a package from within itself; nothing else.
 FLOORS: list[set[str]] = [
-    {"adapters.errors", "adapters.request", "adapters.events"},
+    {"adapters.errors", "adapters.request", "adapters.events", "adapters.addresses"},
     {
         "adapters.decoders",
         "adapters.signatures",
@@ -23,6 +23,7 @@ FLOORS: list[set[str]] = [
         "adapters.notices",
     },
     {"adapters.closures", "adapters.times", "adapters.shapes", "adapters.options"},
+    {"adapters.origins"},
     {"adapters.expressions", "adapters.samples", "adapters.verification"},
     {"adapters.fields", "adapters.completions"},
     {"adapters.conditions"},
@@ -32,7 +33,7 @@ FLOORS: list[set[str]] = [
     {"adapters.mapping"},
     {"adapters.catalog"},
     {"app", "app.settings", "app.clock", "app.bell", "app.retry", "app.guard", "app.http1", "app.outcome"},
-    {"app.answers"},
+    {"app.answers", "app.proxies"},
     {"app.metrics", "app.signer", "app.connections", "app.vault"},
     {"app.egress"},
     {"app.visits"},

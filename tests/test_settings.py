@@ -32,7 +32,9 @@ def test_the_environment_comes_before_the_file_and_the_file_before_the_default(
 
 def test_networks_are_a_comma_separated_list(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MAILWEIR_ALLOW_NETWORKS", "127.0.0.0/8, 10.1.2.3")
+    monkeypatch.setenv("MAILWEIR_TRUSTED_PROXIES", "127.0.0.1,2001:db8::/32")
     assert load_settings().allow_networks == ("127.0.0.0/8", "10.1.2.3/32")
+    assert load_settings().trusted_proxies == ("127.0.0.1/32", "2001:db8::/32")
 
 
 @pytest.mark.parametrize(
@@ -42,6 +44,8 @@ def test_networks_are_a_comma_separated_list(monkeypatch: pytest.MonkeyPatch) ->
         ("MAILWEIR_PORT", "70000", "MAILWEIR_PORT: Input should be less than or equal to 65535"),
         ("MAILWEIR_API_KEY", "short", "MAILWEIR_API_KEY: an admin key needs 16 characters or more"),
         ("MAILWEIR_ALLOW_NETWORKS", "localhost", "MAILWEIR_ALLOW_NETWORKS: 'localhost' does not appear to be"),
+        ("MAILWEIR_TRUSTED_PROXIES", "10.0.0.1/8", "MAILWEIR_TRUSTED_PROXIES: '10.0.0.1/8' is an address inside a"),
+        ("MAILWEIR_TRUSTED_PROXIES", "0.0.0.0/0", "MAILWEIR_TRUSTED_PROXIES: '0.0.0.0/0' is every address there is"),
         ("MAILWEIR_LOG_FORMAT", "xml", "MAILWEIR_LOG_FORMAT: String should match"),
     ],
 )

@@ -8,7 +8,8 @@ A declaration says in data what a provider's manual says in prose. Svix, for exa
     signature: {header: svix-signature, separator: " ", prefix: "v1,"}
     timestamp: {header: svix-timestamp, tolerance_s: 300}
 
-SNS (`adapters.signatures.sns`) stands apart: it needs no secret, but an option of the source and a certificate.
+SNS (`adapters.signatures.sns`) stands apart: it needs no secret, but an option of the source and a certificate. So do
+networks (`adapters.signatures.networks`) where a source may name its own.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,6 +18,7 @@ from typing import Any
 from adapters.signatures.alternatives import AnyOf
 from adapters.signatures.credentials import BasicCredentials, Token
 from adapters.signatures.declaration import Declaration, DeclarationInvalid
+from adapters.signatures.networks import NETWORKS, published_networks
 from adapters.signatures.public_key import RSA_HASHES, Ecdsa, Ed25519, PublicKey, Rsa
 from adapters.signatures.scheme import SECRET_NAMES, Scheme
 from adapters.signatures.shared_secret import SharedSecret
@@ -56,6 +58,7 @@ SCHEMES: dict[str, Callable[[Declaration], Scheme]] = {
     "rsa": _rsa,
     "basic": BasicCredentials,
     "token": Token,
+    NETWORKS: published_networks,
     "any_of": _any_of,
 }
 

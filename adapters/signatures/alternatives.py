@@ -11,13 +11,17 @@ from adapters.signatures.scheme import Scheme
 
 
 class AnyOf:
-    """Tried in order; for providers that sign two kinds of body (Mailgun) or send two signatures (Postal)."""
+    """Tried in order; for providers that sign two kinds of body (Mailgun) or send two signatures (Postal).
+
+    A scheme without a secret, by address, may be among them.
+    """
 
     def __init__(self, schemes: Sequence[Scheme], key: str = "schemes") -> None:
-        if len({scheme.secret_name for scheme in schemes}) != 1:
-            raise DeclarationInvalid(key, "must all use the same secret")
+        self._keyed = [scheme for scheme in schemes if scheme.secret_name]
+        if len({scheme.secret_name for scheme in self._keyed}) != 1:
+            raise DeclarationInvalid(key, "must all use the same secret" if self._keyed else "one must use a secret")
         self._schemes = schemes
-        self.secret_name = schemes[0].secret_name
+        self.secret_name = self._keyed[0].secret_name
         self.challenge = next((scheme.challenge for scheme in schemes if scheme.challenge), None)
         self.carriers = joined(scheme.carriers for scheme in schemes)
 
@@ -39,7 +43,7 @@ class AnyOf:
     def sign(self, request: NativeRequest, body: Any, secret: str, at: float) -> NativeRequest:
         """Signed by the first scheme that this request allows."""
         mistakes: list[str] = []
-        for scheme in self._schemes:
+        for scheme in self._keyed:
             try:
                 return scheme.sign(request, body, secret, at)
             except ValueError as error:
@@ -47,8 +51,8 @@ class AnyOf:
         raise ValueError("; or ".join(dict.fromkeys(mistakes)))
 
     def generate(self) -> tuple[str, str]:
-        return self._schemes[0].generate()
+        return self._keyed[0].generate()
 
     def check_secret(self, secret: str) -> None:
-        for scheme in self._schemes:
+        for scheme in self._keyed:
             scheme.check_secret(secret)

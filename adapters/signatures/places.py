@@ -60,7 +60,8 @@ class Draft:
 
     def request(self) -> NativeRequest:
         body = self._encoded() if self._written else self._request.body
-        return NativeRequest(method=self._request.method, url=self.url, headers=self.headers, body=body)
+        native = self._request
+        return NativeRequest(method=native.method, url=self.url, headers=self.headers, body=body, client=native.client)
 
     def _encoded(self) -> bytes:
         media_type = self._request.media_type

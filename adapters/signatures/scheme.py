@@ -15,7 +15,7 @@ class Scheme(Protocol):
 
     @property
     def secret_name(self) -> str:
-        """Which of the source's secrets it needs, one of SECRET_NAMES."""
+        """Which of the source's secrets it needs, one of SECRET_NAMES; empty where it needs none."""
         ...
 
     @property

@@ -35,7 +35,7 @@ def normalize(provider: str, mapping: Path | None) -> None:
     \b
     Input:
         {"request": {"method", "scheme", "host", "path", "query", "headers": {}, "content_type",
-         "body" or "body_b64"}, "secrets": {"signing_secret": "…"}, "at": 1772525700,
+         "body" or "body_b64", "client"}, "secrets": {"signing_secret": "…"}, "at": 1772525700,
          "options": {"topic_arns": ["…"]}, "certificates": {"https://sns.…pem": "-----BEGIN…"}}
 
     \b

@@ -71,7 +71,8 @@ def _native_request(gateway: Gateway, scope: Any, headers: dict[str, str], body:
     )
     query: bytes = scope["query_string"]
     url = f"{gateway.settings.base_url}{path}" + (f"?{query.decode('latin-1')}" if query else "")
-    return NativeRequest(method=scope["method"], url=url, headers=headers, body=body)
+    client = gateway.proxies.client(scope)
+    return NativeRequest(method=scope["method"], url=url, headers=headers, body=body, client=client)
 
 
 def _api_key(headers: dict[str, str]) -> str | None:

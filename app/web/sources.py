@@ -11,6 +11,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from adapters.adapter import Adapter
 from adapters.errors import UnknownProvider
+from adapters.signatures.networks import NETWORKS_OPTION
 from app.gateway import Gateway
 from app.store import sources
 from app.store.sources import NONE, NewSource, SourceChange
@@ -197,7 +198,10 @@ def _check_proofs(
     adapter: Adapter, secrets: Mapping[str, Sequence[str]], options: Mapping[str, Any], verification: str
 ) -> list[FieldError]:
     """What is wrong with secrets and options; a source that needs no proof may lack them, but not have wrong ones."""
-    wrong = [("secrets", secrets, adapter.check_secrets(secrets))]
+    if verification == NONE and adapter.verification.asks_networks and NETWORKS_OPTION in options:
+        message = f'"verification": "{NONE}" takes requests from everywhere; leave this out, or let it be "required".'
+        return [FieldError(f"options.{NETWORKS_OPTION}", message)]
+    wrong = [("secrets", secrets, adapter.check_secrets(secrets, options))]
     wrong.append(("options", options, adapter.check_options(options, secrets)))
     return [
         FieldError(f"{field}.{name}", message)
