@@ -18,6 +18,7 @@ from adapters.options import Option, option_texts
 from adapters.origins import Origins
 from adapters.request import NativeRequest
 from adapters.signatures import DeclarationInvalid, Scheme, build_scheme
+from adapters.signatures.alternatives import AnyOf
 from adapters.signatures.carriers import joined
 from adapters.signatures.networks import NETWORKS, NETWORKS_OPTION, PUBLISHED, build_networks
 from adapters.signatures.sns import SNS, TOPICS_OPTION, SnsMessages
@@ -107,6 +108,8 @@ class Verification:
         """Whether a request that verified is the doing of someone whom the operator named, and not of any customer."""
         if self.by_topic:
             return bool(self._topics(options))
+        if any(isinstance(scheme, AnyOf) and scheme.by_address for scheme in self._schemes.values()):
+            return False
         return self.signs and (self._origins is None or self._any_of(secrets))
 
     def sign(self, request: NativeRequest, body: Any, signing: Mapping[str, str], at: float) -> NativeRequest:

@@ -21,6 +21,8 @@ class AnyOf:
         if len({scheme.secret_name for scheme in self._keyed}) != 1:
             raise DeclarationInvalid(key, "must all use the same secret" if self._keyed else "one must use a secret")
         self._schemes = schemes
+        self.by_address = len(self._keyed) < len(schemes)
+        """Whether an address is enough, so that the secret need not have proved a request."""
         self.secret_name = self._keyed[0].secret_name
         self.challenge = next((scheme.challenge for scheme in schemes if scheme.challenge), None)
         self.carriers = joined(scheme.carriers for scheme in schemes)

@@ -173,7 +173,13 @@ def test_inside_any_of_an_address_stands_in_for_the_secret() -> None:
 
 @pytest.mark.parametrize(
     ("schemes", "option", "secrets", "proves"),
-    [((LISTED,), False, {}, False), ((LISTED, TOKEN), True, {}, False), ((LISTED, TOKEN), True, T0KEN, True)],
+    [
+        ((LISTED,), False, {}, False),
+        ((LISTED, TOKEN), True, {}, False),
+        ((LISTED, TOKEN), True, T0KEN, True),
+        ((f"{{scheme: any_of, schemes: [{TOKEN}, {LISTED}]}}",), False, T0KEN, False),
+        ((f"{{scheme: any_of, schemes: [{TOKEN}, {{scheme: token, query: t}}]}}",), False, T0KEN, True),
+    ],
 )
 def test_an_address_proves_the_provider_and_not_its_customer(
     schemes: tuple[str, ...], option: bool, secrets: Any, proves: bool

@@ -88,6 +88,12 @@ def test_the_status_is_that_of_the_gateway(shell: Shell) -> None:
     assert found == {name: (status, quarantined) for name, (_, status, quarantined) in STATUSES.items()}
 
 
+def test_the_address_that_a_request_comes_from_is_given_with_it(shell: Shell) -> None:
+    asked = {"secrets": {}, "options": {"networks": "published"}}
+    lines = [json.dumps({**asked, "request": {"body": "{}", **at}}) for at in ({"client": "1.179.112.9"}, {})]
+    assert [row["status"] for row in _normalize(shell, "brevo", *lines).rows] == [200, 401]
+
+
 def test_the_body_limit_of_the_settings_holds(shell: Shell) -> None:
     shell.settings["body_bytes_max"] = "20"
     assert _normalize(shell, "sendgrid", _line([_sendgrid()])).row["status"] == 413
