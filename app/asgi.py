@@ -15,6 +15,7 @@ from app.web.event_types import list_event_types
 from app.web.health import health, metrics, ready
 from app.web.idempotency import IdempotentPosts
 from app.web.inbound import inbound_source, receive_webhook
+from app.web.jobs import JOBS
 from app.web.keys import KEYS
 from app.web.log import DELIVERIES, EVENTS
 from app.web.mappings import MAPPINGS
@@ -42,7 +43,18 @@ def create_app(settings: Settings | None = None) -> Litestar:
     """The application with `settings`, else with those in force; the gateway opens and closes with its lifespan."""
     api = Router(
         "/api",
-        route_handlers=[ENDPOINTS, SOURCES, DRIFT, EVENTS, DELIVERIES, RECEIPTS, MAPPINGS, KEYS, list_event_types],
+        route_handlers=[
+            ENDPOINTS,
+            SOURCES,
+            DRIFT,
+            EVENTS,
+            DELIVERIES,
+            RECEIPTS,
+            JOBS,
+            MAPPINGS,
+            KEYS,
+            list_event_types,
+        ],
         # Some answers hold a secret, and all of them are JSON.
         response_headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"},
         middleware=[AllowedMethods(), RequestLog(), Authentication(), IdempotentPosts()],

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from adapters.catalog import Catalog
 from app import metrics
 from app.attempts import Attempts
+from app.bulk import BulkWork, Plans
 from app.clock import Clock
 from app.delivery import Sender
 from app.drift import Drifts
@@ -28,6 +29,7 @@ from app.signer import USER_AGENT
 from app.store.accounts import first_start
 from app.store.engine import Writer, is_sqlite, open_engine, open_writer
 from app.store.ids import IdSource
+from app.store.jobs import release_jobs
 from app.store.leases import begun, return_all_of
 from app.store.ledger import Ledger
 from app.store.migrate import migrate
@@ -57,6 +59,8 @@ class Gateway:
     drifts: Drifts
     ingest: Ingest
     sender: Sender
+    plans: Plans
+    bulk: BulkWork
     housekeeping: Housekeeping
     ids: IdSource
     first_key: str | None
@@ -104,6 +108,7 @@ class Gateway:
         self._closing.push_async_callback(self._writer.close)
         if alone:
             returned = await self._writer.run(partial(return_all_of, node=None))
+            await self._writer.run(partial(release_jobs, node=None))
             log.info("store.opened", deliveries_resumed=returned)
 
     async def _start(self) -> None:
@@ -153,6 +158,10 @@ class Gateway:
         self._closing.push_async_callback(self.drifts.close)
         self.sender.start(self.ledger)
         self._closing.push_async_callback(self.sender.close)
+        self.plans = Plans(self.registry, self.engine, self.clock)
+        self.bulk = BulkWork(self.plans, self.engine, self.ledger, self.sender, self.clock, self.ids, self._node)
+        self.bulk.start()
+        self._closing.push_async_callback(self.bulk.close)
         self.housekeeping = Housekeeping(self.engine, self.ledger, self.clock, kept_days=settings.retention_days)
         self.housekeeping.start()
         self._closing.push_async_callback(self.housekeeping.close)

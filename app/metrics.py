@@ -37,6 +37,9 @@ _quarantined = Counter(
 _deliveries = Counter(
     "mailweir_deliveries", "Attempts, by what became of their delivery.", ["outcome"], registry=_REGISTRY
 )
+_bulk = Counter(
+    "mailweir_bulk_deliveries", "Deliveries that bulk jobs made due, by kind of job.", ["kind"], registry=_REGISTRY
+)
 _attempt_seconds = Histogram(
     "mailweir_attempt_duration_seconds",
     "How long subscribers took to answer.",
@@ -95,6 +98,11 @@ def count_attempt(outcome: str, duration_s: float) -> None:
     """One attempt was made; `outcome` is the status its delivery took: delivered, pending (again), failed, held."""
     _labelled(_deliveries, outcome).inc()
     _attempt_seconds.observe(duration_s)
+
+
+def count_bulk(kind: str, number: int) -> None:
+    """A bulk job (replay, recover_failed, recover_missing) made `number` deliveries due."""
+    _labelled(_bulk, kind).inc(number)
 
 
 def count_commit(rows: int, duration_s: float) -> None:

@@ -42,7 +42,7 @@ FLOORS: list[set[str]] = [
     {"app.lanes", "app.drafting", "app.sandbox"},
     {"app.attempts"},
     {"app.delivery"},
-    {"app.routing", "app.ingest"},
+    {"app.routing", "app.ingest", "app.bulk"},
     {"app.gateway"},
     {"app.web"},
     {"app.asgi"},
@@ -56,8 +56,8 @@ STORE_FLOORS: list[set[str]] = [
     {"tables", "engine", "prepared", "ids", "errors"},
     {"transactions", "views", "roster", "nodes", "readiness", "receipts", "leases", "arrivals", "replies", "copies"},
     {"moves", "accounts", "walks", "ledger", "migrate", "migrations", "idempotency", "drift", "retention", "sealing"},
-    {"settling", "space"},
-    {"sources", "endpoints", "log", "recovery"},
+    {"settling", "space", "recovery"},
+    {"sources", "endpoints", "log", "jobs"},
 ]
 STORE_FLOOR_OF = {room: level for level, rooms in enumerate(STORE_FLOORS) for room in rooms}
 

@@ -6,6 +6,8 @@ StoreError
 ├── NotResendable         the delivery is in no state to be sent again                 (409)
 ├── SecretInUse           the endpoint signs with that secret already                  (409)
 ├── ReplayRefused         an endpoint to replay to is not there                        (404)
+├── JobsFull              as many jobs run as an environment may have at once         (409)
+├── JobOver               the job has ended, and cannot be cancelled any more          (409)
 ├── KeyReused             an Idempotency-Key came back with another request            (422)
 └── DatabaseTooNew        a newer Mailweir has migrated the database                   (refused at start)
 
@@ -45,6 +47,14 @@ class ReplayRefused(StoreError):
     """An endpoint named for a replay is not in the environment, or was deleted."""
 
     status_hint = 404
+
+
+class JobsFull(StoreError):
+    """As many jobs run as an environment may have at once."""
+
+
+class JobOver(StoreError):
+    """The job is done or failed; there is nothing left to cancel."""
 
 
 class KeyReused(StoreError):

@@ -28,6 +28,13 @@ async def move(
     *,
     why: str | None = None,
 ) -> Sequence[int]:
+    """`move_now`, for those whose connection is asynchronous."""
+    return await connection.run_sync(move_now, start, target, now, which, limit)
+
+
+def move_now(
+    connection: sa.Connection, start: str, target: str, now: datetime, which: sa.ColumnElement[bool], limit: int
+) -> Sequence[int]:
     """Moves up to `limit` deliveries from `start` to `target`; the ids of those it moved.
 
     What becomes pending is due at `now` and keeps its count of attempts; what is cancelled is finished; what is held
@@ -36,7 +43,7 @@ async def move(
     """
     check_change(start, {target})
     found = sa.select(_delivery.c.id).where(has_status(start), which).limit(limit)
-    ids = (await connection.scalars(skip_locked(connection.dialect, found))).all()
+    ids = connection.scalars(skip_locked(connection.dialect, found)).all()
     if not ids:
         return ()
     also = _also(start, target, now) | ({} if why is None else {"error": why})
@@ -46,7 +53,7 @@ async def move(
         .values(status=target, lease_node=None, lease_until=None, **also)
         .returning(_delivery.c.id)
     )
-    return (await connection.scalars(moved)).all()
+    return connection.scalars(moved).all()
 
 
 def has_status(status: str) -> sa.ColumnElement[bool]:

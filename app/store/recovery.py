@@ -1,4 +1,4 @@
-"""Sending again, by hand: replays of events, retries of deliveries, recovery of what failed or was missed.
+"""Sending again, by hand: replays of events, retries of deliveries, and the deliveries that bulk jobs make.
 
 Whoever calls these rings the sender's bell after the commit.
 """
@@ -9,14 +9,14 @@ from typing import Any
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.store.engine import lock_rows
 from app.store.errors import NotResendable, ReplayRefused
-from app.store.ids import IdSource, first_id_at
-from app.store.moves import MOVED_MAX, move
+from app.store.ids import IdSource
+from app.store.moves import move
 from app.store.tables import (
     CANCELLED,
-    FAILED,
     HELD,
     NOT_ACTIVE,
     PENDING,
@@ -26,18 +26,16 @@ from app.store.tables import (
     EventRow,
     table_of,
 )
-from app.store.transactions import writing
-from app.store.walks import ROWS_WALKED_MAX
 
 _delivery, _event, _endpoint = table_of(DeliveryRow), table_of(EventRow), table_of(EndpointRow)
 
 
-class MissedEvent(msgspec.Struct, frozen=True):
-    """An event that an endpoint has no delivery of; `body` is there for its filter."""
+class Owed(msgspec.Struct, frozen=True):
+    """A new delivery, by its own number, of an event to an endpoint."""
 
     id: int
-    type: str
-    body: bytes
+    event_id: int
+    endpoint_id: int
 
 
 async def replay(
@@ -55,11 +53,12 @@ async def replay(
     event = sa.select(_event.c.id).where(_event.c.id == event_id, _event.c.environment_id == environment_id)
     if await connection.scalar(event) is None:
         return None
-    active = await _are_active(connection, environment_id, endpoint_ids)
-    rows = [_replayed(ids.next(), event_id, endpoint_id, active[endpoint_id], now) for endpoint_id in endpoint_ids]
-    if rows:
-        await connection.execute(sa.insert(_delivery), rows)
-    return [row["id"] for row in rows]
+    active = await connection.run_sync(_are_active, environment_id, endpoint_ids)
+    if missing := set(endpoint_ids) - set(active):
+        raise ReplayRefused(f"There is no endpoint {min(missing)}.")
+    owed = [Owed(ids.next(), event_id, endpoint_id) for endpoint_id in endpoint_ids]
+    await connection.run_sync(owe, environment_id, owed, now)
+    return [delivery.id for delivery in owed]
 
 
 async def retry(connection: AsyncConnection, environment_id: int, delivery_id: int, now: datetime) -> bool:
@@ -83,74 +82,55 @@ async def retry(connection: AsyncConnection, environment_id: int, delivery_id: i
     return True
 
 
-async def recover_failed(
-    engine: AsyncEngine, environment_id: int, endpoint_id: int, since: datetime, until: datetime, now: datetime
-) -> int:
-    """Makes the endpoint's failed deliveries of that time due now; how many. Raises ReplayRefused."""
-    which = sa.and_(_delivery.c.endpoint_id == endpoint_id, *_between(_delivery.c.id, since, until))
-    recovered = 0
-    while True:
-        async with writing(engine) as connection:
-            active = await _are_active(connection, environment_id, [endpoint_id])
-            if not active[endpoint_id]:
-                raise NotResendable(f"Endpoint {endpoint_id} is not active; enable it first.")
-            moved = await move(connection, FAILED, PENDING, now, which, MOVED_MAX)
-        recovered += len(moved)
-        if len(moved) < MOVED_MAX:
-            return recovered
+def owe(connection: sa.Connection, environment_id: int, owed: Sequence[Owed], now: datetime) -> int:
+    """Adds the deliveries, due now; how many.
 
-
-async def missed_events(
-    engine: AsyncEngine,
-    environment_id: int,
-    endpoint_id: int,
-    types: Collection[str],
-    since: datetime,
-    until: datetime,
-    *,
-    after: int = 0,
-    limit: int = 500,
-) -> tuple[Sequence[MissedEvent], int | None]:
-    """Events of that time and those types that the endpoint has no delivery of, oldest first, for `replay`.
-
-    With them the number to give as `after` next, None at the end: like a page of the log, one walk ends after
-    ROWS_WALKED_MAX events even if it found few.
+    What goes to an endpoint that is not active is held; what would go to one that was deleted is left out.
     """
-    ours = (_event.c.id > after, *_between(_event.c.id, since, until))
-    ends = sa.select(_event.c.id).where(*ours).order_by(_event.c.id).offset(ROWS_WALKED_MAX - 1).limit(1)
-    owed = sa.exists().where(_delivery.c.event_id == _event.c.id, _delivery.c.endpoint_id == endpoint_id)
-    async with engine.connect() as connection:
-        end = (await connection.execute(ends)).scalar_one_or_none()
-        query = (
-            sa.select(_event.c.id, _event.c.type, _event.c.body)
-            .where(*ours, sa.true() if end is None else _event.c.id <= end)
-            .where(_event.c.environment_id == environment_id, _event.c.type.in_(types), ~owed)
-            .order_by(_event.c.id)
-            .limit(limit)
-        )
-        found = [MissedEvent(*row) for row in await connection.execute(query)]
-    return found, found[-1].id if len(found) == limit else end
+    active = _are_active(connection, environment_id, {delivery.endpoint_id for delivery in owed})
+    kept = [delivery for delivery in owed if delivery.endpoint_id in active]
+    if kept:
+        rows = [_replayed(delivery, active[delivery.endpoint_id], now) for delivery in kept]
+        connection.execute(sa.insert(_delivery), rows)
+    return len(kept)
 
 
-async def _are_active(
-    connection: AsyncConnection, environment_id: int, endpoint_ids: Collection[int]
-) -> dict[int, bool]:
+def owe_missing(connection: sa.Connection, environment_id: int, owed: Sequence[Owed], now: datetime) -> int:
+    """The same, for those of the deliveries that are not there by now; how many. All are to one endpoint.
+
+    Its row is locked first, so that two who look for what is missing take turns.
+    """
+    if not owed:
+        return 0
+    endpoint_id = owed[0].endpoint_id
+    connection.execute(lock_rows(connection.dialect, _endpoint_row(endpoint_id), shared=False))
+    there = sa.select(_delivery.c.event_id).where(
+        _delivery.c.event_id.in_([delivery.event_id for delivery in owed]), _delivery.c.endpoint_id + 0 == endpoint_id
+    )
+    known = set(connection.scalars(there))
+    missing = [delivery for delivery in owed if delivery.event_id not in known]
+    return owe(connection, environment_id, missing, now)
+
+
+def _endpoint_row(endpoint_id: int) -> sa.Select[int]:
+    return sa.select(_endpoint.c.id).where(_endpoint.c.id == endpoint_id)
+
+
+def _are_active(connection: sa.Connection, environment_id: int, endpoint_ids: Collection[int]) -> dict[int, bool]:
+    """Of those of the endpoints that are there, whether each is active."""
     query = sa.select(_endpoint.c.id, _endpoint.c.active).where(
         _endpoint.c.id.in_(endpoint_ids),
         _endpoint.c.environment_id == environment_id,
         _endpoint.c.deleted_at.is_(None),
     )
-    found: dict[int, bool] = {row.id: row.active for row in await connection.execute(query)}
-    if missing := set(endpoint_ids) - set(found):
-        raise ReplayRefused(f"There is no endpoint {min(missing)}.")
-    return found
+    return {row.id: row.active for row in connection.execute(query)}
 
 
-def _replayed(number: int, event_id: int, endpoint_id: int, active: bool, now: datetime) -> dict[str, Any]:
+def _replayed(delivery: Owed, active: bool, now: datetime) -> dict[str, Any]:
     return {
-        "id": number,
-        "event_id": event_id,
-        "endpoint_id": endpoint_id,
+        "id": delivery.id,
+        "event_id": delivery.event_id,
+        "endpoint_id": delivery.endpoint_id,
         "origin": "replay",
         "status": PENDING if active else HELD,
         "attempts": 0,
@@ -174,10 +154,3 @@ async def _make_due(connection: AsyncConnection, status: str, delivery_id: int, 
         return bool(await move(connection, status, PENDING, now, _delivery.c.id == delivery_id, 1))
     sooner = sa.update(_delivery).where(_delivery.c.id == delivery_id, _delivery.c.status == PENDING)
     return (await connection.execute(sooner.values(due_at=now))).rowcount > 0
-
-
-def _between(key: sa.Column[int], since: datetime, until: datetime) -> list[sa.ColumnElement[bool]]:
-    return [
-        key >= first_id_at(round(since.timestamp() * 1000)),
-        key < first_id_at(round(until.timestamp() * 1000)),
-    ]

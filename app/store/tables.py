@@ -73,6 +73,11 @@ DELIVERY_LIFE: dict[str, frozenset[str]] = {
 """From each status, the statuses it may change to."""
 DELIVERY_STATUSES = tuple(DELIVERY_LIFE)
 
+# What a bulk job can be, and what it does.
+RUNNING, DONE = "running", "done"
+JOB_STATES = (RUNNING, DONE, CANCELLED, FAILED)
+REPLAY, RECOVER_FAILED, RECOVER_MISSING = "replay", "recover_failed", "recover_missing"
+
 NOT_ACTIVE = "the endpoint is not active"
 """The `error` of deliveries that are held for no reason of their own; as soon as the endpoint is active they go on."""
 
@@ -349,6 +354,45 @@ class DriftRow(_Row, table=True):
     receipt_id: int = Field(sa_type=sa.BigInteger)
     """Of one of the last requests that brought it."""
     sample: str
+
+
+class BulkJobRow(_Row, table=True):
+    """A task of sending many deliveries again, worked through in the order of numbers, step by step.
+
+    A step moves `cursor`, the last number that it dealt with, in the transaction that makes its deliveries.
+    """
+
+    __table_args__ = (
+        sa.Index("ix_bulk_job_environment", "environment_id", "id"),
+        sa.Index(
+            "ix_bulk_job_running",
+            "id",
+            sqlite_where=sa.text("state = 'running'"),
+            postgresql_where=sa.text("state = 'running'"),
+        ),
+    )
+
+    id: int = _key()
+    environment_id: int = Field(foreign_key="environment.id")
+    kind: str
+    filters: dict[str, Any] = Field(sa_type=sa.JSON)
+    endpoint_id: int | None = None
+    """None: all that ask for an event, or all that have failed deliveries."""
+    since: datetime | None = _time(default=None)
+    until: datetime = _time()
+    per_second: float
+    state: str
+    total: int = Field(sa_type=sa.BigInteger)
+    total_exact: bool
+    """False where counting would have taken too long, and there are at least so many."""
+    done: int = Field(default=0, sa_type=sa.BigInteger)
+    cursor: int = Field(sa_type=sa.BigInteger)
+    error: str | None = None
+    created_at: datetime = _time()
+    updated_at: datetime = _time()
+    finished_at: datetime | None = _time(default=None)
+    lease_node: int | None = None
+    lease_until: datetime | None = _time(default=None)
 
 
 class NodeRow(_Row, table=True):

@@ -56,19 +56,26 @@ async def read_page(
     return rows, floor
 
 
+async def window_end(connection: AsyncConnection, key: sa.Column[int], along: Sequence[Condition]) -> int | None:
+    """Of a walk forwards: the last row that one look may reach; None when the walk ends before."""
+    query = sa.select(key).where(*along).order_by(key).offset(ROWS_WALKED_MAX - 1).limit(1)
+    return (await connection.execute(query)).scalar_one_or_none()
+
+
 def _bounds(key: sa.Column[int], span: Span) -> list[Condition]:
     bounds = list[Condition]()
     if span.cursor is not None:
         bounds.append(key < span.cursor)
     if span.since is not None:
-        bounds.append(key >= first_id_at(_ms(span.since)))
+        bounds.append(key >= first_number(span.since))
     if span.until is not None:
-        bounds.append(key < first_id_at(_ms(span.until)))
+        bounds.append(key < first_number(span.until))
     return bounds
 
 
-def _ms(moment: datetime) -> int:
-    return round(moment.timestamp() * 1000)
+def first_number(moment: datetime) -> int:
+    """The smallest number that a row of that moment could have."""
+    return first_id_at(round(moment.timestamp() * 1000))
 
 
 async def _is_bounded(connection: AsyncConnection, walk: Walk) -> bool:

@@ -1,9 +1,10 @@
 """What every route may ask of its request: the gateway, whose key it came with, and whether an id can exist."""
 
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 from litestar import Request
 from litestar.datastructures import State
+from msgspec import Meta
 
 from app.gateway import Gateway
 from app.store.accounts import Principal
@@ -12,6 +13,9 @@ from app.web.problems import not_found
 
 NUMBER_MAX = 2**31 - 1
 """The largest number of an endpoint or key: that of PostgreSQL's integer."""
+
+EndpointNumber = Annotated[int, Meta(ge=1, le=NUMBER_MAX)]
+"""As a field of a body or a query."""
 
 ApiRequest = Request[Any, Any, State]
 """A request whose key has been checked."""

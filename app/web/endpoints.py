@@ -7,11 +7,13 @@ from litestar import Router, delete, get, patch, post
 from litestar.params import FromPath
 from msgspec import UNSET, Meta, UnsetType
 
+from app.bulk import PER_SECOND_DEFAULT
 from app.gateway import Gateway
-from app.store import endpoints, recovery
+from app.store import endpoints
 from app.store.endpoints import NewEndpoint
 from app.store.ids import EVENT, public_id
-from app.web import resending
+from app.store.jobs import Order
+from app.store.tables import RECOVER_FAILED, RECOVER_MISSING
 from app.web.context import ApiRequest, gateway_of, known_number, principal_of
 from app.web.endpoint_answers import check_active, found_endpoint, new_secret, shown_endpoint, still_there
 from app.web.endpoint_shapes import (
@@ -25,13 +27,14 @@ from app.web.endpoint_shapes import (
 )
 from app.web.event_words import kept_words
 from app.web.input import read_body
+from app.web.jobs import BulkJob, DryRun, PerSecond, begin_job
 from app.web.paging import Moment
 from app.web.problems import invalid, not_found
 from app.web.rotation import rotate_secret
 
 
 class Recover(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """What is to be sent again."""
+    """What is to be sent again, and how fast."""
 
     since: Moment
     until: Moment | UnsetType = UNSET
@@ -39,13 +42,8 @@ class Recover(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         Literal["failed", "missing"],
         Meta(description="failed: every attempt failed; missing: there never was a delivery."),
     ] = "failed"
-
-
-class Recovered(msgspec.Struct):
-    """How many deliveries are due now, and whether that was all."""
-
-    deliveries: int
-    complete: bool
+    dry_run: DryRun = False
+    per_second: PerSecond = PER_SECOND_DEFAULT
 
 
 class Enable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -158,18 +156,21 @@ async def test_endpoint(request: ApiRequest, endpoint_id: FromPath[int]) -> Test
 
 
 @post("/{endpoint_id:int}/recover", operation_id="recoverEndpoint", status_code=202, opt={"body": Recover})
-async def recover_endpoint(request: ApiRequest, endpoint_id: FromPath[int]) -> Recovered:
-    """Send again what failed, or what the endpoint asks for and never got; while not complete, ask again."""
-    gateway, wanted = gateway_of(request), await read_body(request, Recover)
+async def recover_endpoint(request: ApiRequest, endpoint_id: FromPath[int]) -> BulkJob:
+    """Send again what failed, or what the endpoint asks for and never got, as a job."""
+    wanted = await read_body(request, Recover)
     present = await found_endpoint(request, endpoint_id)
     check_active(present)
-    environment_id, now = principal_of(request).environment_id, gateway.clock.now()
-    stretch = (environment_id, present.id, wanted.since, wanted.until or now)
-    if wanted.status == "missing":
-        return Recovered(*await resending.recover_missing(gateway, *stretch))
-    recovered = await recovery.recover_failed(gateway.engine, *stretch, now)
-    gateway.sender.bell.ring()
-    return Recovered(recovered, complete=True)
+    kind = RECOVER_MISSING if wanted.status == "missing" else RECOVER_FAILED
+    order = Order(
+        environment_id=principal_of(request).environment_id,
+        kind=kind,
+        endpoint_id=present.id,
+        since=wanted.since,
+        until=wanted.until or gateway_of(request).clock.now(),
+        per_second=wanted.per_second,
+    )
+    return await begin_job(request, order, dry_run=wanted.dry_run)
 
 
 ENDPOINTS = Router(

@@ -14,12 +14,10 @@ from app.store.ids import DELIVERY, EVENT, public_id
 from app.store.log import DeliveryFilter, EventFilter
 from app.store.views import DeliveryDetail, DeliveryLine, EventDetail, EventLine
 from app.web import resending
-from app.web.context import NUMBER_MAX, ApiRequest, gateway_of, known_id, principal_of
+from app.web.context import ApiRequest, EndpointNumber, gateway_of, known_id, principal_of
 from app.web.input import read_body, read_query
 from app.web.paging import LogQuery, Text, cursor_text
 from app.web.problems import Problem, not_found
-
-EndpointNumber = Annotated[int, Meta(ge=1, le=NUMBER_MAX)]
 
 
 class EventQuery(LogQuery, kw_only=True, forbid_unknown_fields=True):

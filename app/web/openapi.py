@@ -44,6 +44,7 @@ _PATH_SCHEMAS: dict[str, dict[str, Any]] = {
     "event_id": {"type": "string", "pattern": "^evt_[0-9A-HJKMNP-TV-Z]{15}$"},
     "delivery_id": {"type": "string", "pattern": "^dlv_[0-9A-HJKMNP-TV-Z]{15}$"},
     "receipt_id": {"type": "string", "pattern": "^rcp_[0-9A-HJKMNP-TV-Z]{15}$"},
+    "job_id": {"type": "string", "pattern": "^job_[0-9A-HJKMNP-TV-Z]{15}$"},
     "name": {"type": "string", "pattern": f"^{NAME.pattern}$"},
     "provider": {"type": "string", "minLength": 1},
 }

@@ -24,17 +24,11 @@ Moment = Annotated[datetime, Meta(tz=True)]
 Cursor = Annotated[str, Meta(max_length=20, description="The next_cursor of the page before.")]
 
 
-class LogQuery(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """Which page, of what came since one time and before another; filters are added by each log."""
+class Wanted(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What came since one time and before another; filters are added by each log."""
 
-    limit: Annotated[int, Meta(ge=1, le=LIMIT_MAX)] = LIMIT_DEFAULT
-    cursor: Cursor | UnsetType = UNSET
     since: Moment | UnsetType = UNSET
     until: Moment | UnsetType = UNSET
-
-    def span(self) -> Span:
-        """As the store takes it. Raises Problem 422."""
-        return Span(since=self.since or None, until=self.until or None, cursor=cursor_number(self.cursor))
 
     def wanted(self, shape: type[Filter]) -> Filter:
         """The store's filter, of what was given. Raises Problem 422 for a type that nobody knows."""
@@ -43,6 +37,17 @@ class LogQuery(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         if "type" in given:
             given["type"] = _known_type(given["type"])
         return shape(**given)
+
+
+class LogQuery(Wanted, kw_only=True, forbid_unknown_fields=True):
+    """Which page of that."""
+
+    limit: Annotated[int, Meta(ge=1, le=LIMIT_MAX)] = LIMIT_DEFAULT
+    cursor: Cursor | UnsetType = UNSET
+
+    def span(self) -> Span:
+        """As the store takes it. Raises Problem 422."""
+        return Span(since=self.since or None, until=self.until or None, cursor=cursor_number(self.cursor))
 
 
 def cursor_text(number: int | None) -> str | None:

@@ -2,9 +2,8 @@ from datetime import timedelta
 
 import pytest
 
-from app.store import recovery
 from app.store.errors import NotResendable, ReplayRefused
-from app.store.recovery import missed_events, recover_failed, replay, retry
+from app.store.recovery import replay, retry
 from app.store.tables import DeliveryRow, table_of
 from app.store.transactions import writing
 from tests.store.world import World
@@ -108,73 +107,3 @@ async def test_a_delivery_that_is_not_there_is_not_retried(world: World, other_w
     assert not await _retry(world, 1)
     assert not await _retry(world, theirs)
     assert await world.status(theirs) == "failed"
-
-
-async def test_failed_deliveries_of_a_time_are_recovered(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recovery, "MOVED_MAX", 2)
-    endpoint, other = await world.endpoint(), await world.endpoint("https://b.example.com/")
-    event_id = await world.event()
-    before = await world.delivery(event_id, endpoint.id, "failed")
-    world.clock.advance(1)
-    since = world.clock.now()
-    failed = [await world.delivery(event_id, endpoint.id, "failed", attempts=11) for _ in range(3)]
-    apart = [
-        await world.delivery(event_id, endpoint.id, "delivered"),
-        await world.delivery(event_id, other.id, "failed"),
-    ]
-    world.clock.advance(1)
-    until = world.clock.now()
-    after = await world.delivery(event_id, endpoint.id, "failed")
-    assert await recover_failed(world.engine, 1, endpoint.id, since, until, world.clock.now()) == 3
-    assert [(await _row(world, number)).status for number in failed] == ["pending"] * 3
-    assert (await _row(world, failed[0])).due_at == world.clock.now()
-    assert [await world.status(number) for number in (before, after, *apart)] == [
-        "failed",
-        "failed",
-        "delivered",
-        "failed",
-    ]
-
-
-async def test_recovery_wants_an_active_endpoint_of_the_environment(world: World, other_world: World) -> None:
-    paused, theirs = await world.endpoint(active=False), await other_world.endpoint()
-    now = world.clock.now()
-    with pytest.raises(NotResendable, match="enable it first"):
-        await recover_failed(world.engine, 1, paused.id, now, now, now)
-    with pytest.raises(ReplayRefused):
-        await recover_failed(world.engine, 1, theirs.id, now, now, now)
-
-
-async def test_missed_events_are_those_without_a_delivery_to_the_endpoint(world: World, other_world: World) -> None:
-    await other_world.event("email.open")
-    await world.event("email.open")
-    world.clock.advance(1)
-    since = world.clock.now()
-    missed = [await world.event("email.open", body=b"{}") for _ in range(2)]
-    owed = await world.event("email.open")
-    await world.delivery(owed, 1, "delivered")
-    await world.delivery(missed[0], 2, "delivered")
-    await world.event("email.click")
-    world.clock.advance(1)
-    until = world.clock.now()
-    await world.event("email.open")
-    found, after = await missed_events(world.engine, 1, 1, {"email.open"}, since, until)
-    assert [(event.id, event.type, event.body) for event in found] == [
-        (number, "email.open", b"{}") for number in missed
-    ]
-    assert after is None
-
-
-async def test_missed_events_come_in_walks_that_end(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recovery, "ROWS_WALKED_MAX", 4)
-    since = world.clock.now()
-    missed = list[int]()
-    for _ in range(3):
-        for _ in range(3):
-            await world.delivery(await world.event("email.open"), 1, "delivered")
-        missed.append(await world.event("email.open"))
-    found, after, until = list[int](), 0, since + timedelta(days=1)
-    while after is not None:
-        some, after = await missed_events(world.engine, 1, 1, {"email.open"}, since, until, after=after, limit=1)
-        found += [event.id for event in some]
-    assert found == missed

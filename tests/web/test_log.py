@@ -145,38 +145,6 @@ async def test_a_held_delivery_cannot_be_retried_until_its_endpoint_is_active(ap
     assert shown["delivery"]["status"] in ("pending", "sending")
 
 
-async def test_an_endpoint_recovers_what_it_asks_for_and_never_got(api: Api) -> None:
-    await add_source(api)
-    for recipient in ("anna@example.com", "bert@example.com"):
-        await post_native(api, recipient=recipient)
-    late = await add_endpoint(api, events="bounce", filter="data.recipient == 'anna@example.com'")
-    path = f"/api/webhooks/manage/{late['id']}/recover"
-    for expected in (1, 0):
-        recovered = await api.post(path, json={"since": "2020-01-01T00:00:00Z", "status": "missing"})
-        assert recovered.status_code == 202, recovered.text
-        assert recovered.json() == {"deliveries": expected, "complete": True}
-    (delivery,) = await rows(api, "/api/deliveries")
-    assert (delivery["recipient"], delivery["origin"]) == ("anna@example.com", "replay")
-    failed = await api.post(path, json={"since": "2020-01-01T00:00:00Z"})
-    assert failed.json() == {"deliveries": 0, "complete": True}
-
-
-async def test_bad_recoveries_are_refused(small_api: Api) -> None:
-    endpoint = await add_endpoint(small_api)
-    path = f"/api/webhooks/manage/{endpoint['id']}/recover"
-    for body, field in [
-        ({}, "since"),
-        ({"since": "yesterday"}, "since"),
-        ({"since": 5}, "since"),
-        ({"since": "2020-01-01T00:00:00Z", "status": "held"}, "status"),
-        ({"since": "2020-01-01T00:00:00Z", "untill": "2020-01-01T00:00:00Z"}, "untill"),
-    ]:
-        refused = await small_api.post(path, json=body)
-        assert (refused.status_code, fields_of(refused)) == (422, [field])
-    await small_api.patch(f"/api/webhooks/manage/{endpoint['id']}", json={"active": False})
-    assert (await small_api.post(path, json={"since": "2020-01-01T00:00:00Z"})).status_code == 409
-
-
 async def test_a_receipt_is_shown_as_it_arrived(api: Api) -> None:
     await add_source(api)
     await post_native(api)
@@ -230,6 +198,8 @@ async def test_an_id_that_is_none_is_answered_404(small_api: Api, name: str) -> 
     for method, path in [
         ("GET", f"/api/events/{name}"),
         ("POST", f"/api/events/{name}/replay"),
+        ("GET", f"/api/jobs/{name}"),
+        ("POST", f"/api/jobs/{name}/cancel"),
         ("GET", f"/api/deliveries/{name}"),
         ("POST", f"/api/deliveries/{name}/retry"),
         ("GET", f"/api/receipts/{name}"),

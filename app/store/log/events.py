@@ -40,7 +40,7 @@ async def list_events(
     engine: AsyncEngine, environment_id: int, wanted: EventFilter, span: Span, limit: int
 ) -> Page[EventLine]:
     """A page of events, newest first."""
-    walk = Walk(EVENT_LINES, event.c.id, *_conditions(wanted), event.c.environment_id == environment_id)
+    walk = Walk(EVENT_LINES, event.c.id, *event_conditions(wanted), event.c.environment_id == environment_id)
     async with engine.connect() as connection:
         rows, cursor = await read_page(connection, walk, span, limit)
     return Page([event_line(row) for row in rows], cursor)
@@ -70,7 +70,7 @@ async def follow_events(
     Numbers become visible out of order: they are given before the commit. `before` keeps a follower behind the commits
     that are still under way.
     """
-    along, checked = _conditions(wanted)
+    along, checked = event_conditions(wanted)
     query = (
         sa.select(event.c.id, event.c.type, event.c.body)
         .where(event.c.id > after, event.c.id < before, event.c.environment_id == environment_id)
@@ -82,7 +82,7 @@ async def follow_events(
         return [FollowedEvent(*row) for row in await connection.execute(query)]
 
 
-def _conditions(wanted: EventFilter) -> tuple[list[Condition], list[Condition]]:
+def event_conditions(wanted: EventFilter) -> tuple[list[Condition], list[Condition]]:
     """What the index of the walk knows (the number itself, or the most telling column), and what has to be checked."""
     columns = {event.c.email_id: wanted.email_id, event.c.recipient: wanted.recipient, event.c.type: wanted.type}
     equal: list[Condition] = [column == value for column, value in columns.items() if value is not None]
