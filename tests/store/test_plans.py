@@ -1,6 +1,7 @@
 """How SQLite goes about the queries of the log: along an index, or backwards along the primary key, never sorting."""
 
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,12 +10,18 @@ from sqlalchemy import event
 
 from app.store.endpoints import delete_endpoint, disable_endpoint, enable_endpoint
 from app.store.ids import EVENT, public_id
+from app.store.jobs import Job, Order, Step, has_room, list_jobs, running_jobs, start_job, take_step
 from app.store.log import (
     DeliveryFilter,
     EventFilter,
+    FailedFilter,
+    Missing,
+    Reach,
     ReceiptFilter,
     Span,
     count_open,
+    events_forwards,
+    failed_forwards,
     get_event,
     get_receipt,
     list_deliveries,
@@ -22,6 +29,7 @@ from app.store.log import (
     list_receipts,
 )
 from app.store.moves import move
+from app.store.recovery import Owed
 from app.store.settling import settle_changed, settle_endpoints
 from app.store.tables import DELIVERY_STATUSES, RECEIPT_STATUSES
 from app.store.transactions import writing
@@ -205,3 +213,68 @@ def _assert_partial(steps: list[str]) -> None:
     steps = [step for step in steps if "delivery" in step]
     assert steps
     assert [step for step in steps if not any(index in step for index in allowed)] == []
+
+
+@pytest.mark.parametrize(
+    ("wanted", "missing", "index"),
+    [
+        ({}, None, "INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
+        ({"source": "prod", "q": "ada"}, None, "INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
+        ({}, Missing(1, {"email.open", "email.click"}), "INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
+        ({"type": "email.open"}, None, "ix_event_type (type=? AND id>? AND id<?)"),
+        ({"recipient": "ada@example.com"}, None, "ix_event_recipient (recipient=? AND id>? AND id<?)"),
+        ({"email_id": "msg_1"}, None, "ix_event_email (email_id=? AND id>? AND id<?)"),
+    ],
+)
+async def test_events_are_read_forwards_within_an_index_range(
+    world: World, plans: Any, wanted: dict[str, str], missing: Missing | None, index: str
+) -> None:
+    steps = await plans(events_forwards(world.engine, 1, EventFilter(**wanted), Reach(1, 1 << 60, 50), missing))
+    _assert_no_sorting(steps)
+    assert [step for step in steps if step.startswith(("SCAN", "SEARCH event")) and index not in step] == []
+
+
+@pytest.mark.parametrize("endpoint_id", [1, None])
+@pytest.mark.parametrize("wanted", [{}, {"status_code": 500}, {"type": "email.open"}])
+async def test_failed_deliveries_are_read_forwards_along_their_index(
+    world: World, plans: Any, wanted: dict[str, Any], endpoint_id: int | None
+) -> None:
+    steps = await plans(failed_forwards(world.engine, 1, endpoint_id, FailedFilter(**wanted), Reach(1, 1 << 60, 50)))
+    _assert_no_sorting([step for step in steps if "LIST SUBQUERY" not in step])
+    walked = [step for step in steps if "delivery" in step]
+    assert walked
+    assert [step for step in walked if "ix_delivery_odd (status=? AND id>? AND id<?)" not in step] == []
+
+
+@pytest.mark.parametrize("kind", ["replay", "recover_failed", "recover_missing"])
+async def test_a_step_of_a_job_touches_the_rows_it_names_alone(world: World, plans: Any, kind: str) -> None:
+    endpoint, event_id = await world.endpoint(), await world.event()
+    failed = [await world.delivery(event_id, endpoint.id, "failed")] if kind == "recover_failed" else []
+    owed = [] if failed else [Owed(world.ids.next(), await world.event(), endpoint.id)]
+    job = await _job(world, kind)
+    step = Step(
+        job=job, node=1, owed=owed, failed=failed, end=None, now=world.clock.now(), lease_until=world.clock.now()
+    )
+
+    async def take() -> None:
+        async with writing(world.engine) as connection:
+            await connection.run_sync(take_step, step)
+
+    steps = await plans(take())
+    assert [step for step in steps if step.startswith("SCAN")] == []
+
+
+async def test_jobs_and_the_room_for_them_are_found_in_indexes(world: World, plans: Any) -> None:
+    job = await _job(world, "replay")
+    steps = await plans(running_jobs(world.engine))
+    assert steps == ["SCAN bulk_job USING INDEX ix_bulk_job_running"]
+    _assert_along(await plans(list_jobs(world.engine, 1, None, Span(), 50)), "ix_bulk_job_environment")
+    steps = [step for step in await plans(has_room(world.engine, job, 5, world.clock.now())) if "delivery" in step]
+    assert steps
+    assert [step for step in steps if "ix_delivery_due (endpoint_id=? AND due_at<?)" not in step] == []
+
+
+async def _job(world: World, kind: str) -> Job:
+    until = world.clock.now() + timedelta(hours=1)
+    order = Order(environment_id=1, kind=kind, until=until, per_second=1.0)
+    return await start_job(world.engine, world.ids.next(), order, 1, True, world.clock.now())
