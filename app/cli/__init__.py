@@ -35,7 +35,9 @@ VERBS = {
     "events": Verb("app.cli.events:events", "Search the events that came in.", _CLIENT),
     "deliveries": Verb("app.cli.deliveries:deliveries", "See what was sent to whom, and send it again.", _CLIENT),
     "receipts": Verb("app.cli.receipts:receipts", "See raw provider requests, and read them again.", _CLIENT),
-    "replay": Verb("app.cli.events:replay", "Send an event again to those who asked for it.", _CLIENT),
+    "replay": Verb("app.cli.resending:replay", "Send an event again, or many, to those who ask for it.", _CLIENT),
+    "recover": Verb("app.cli.resending:recover", "Send an endpoint what failed, or what it never got.", _CLIENT),
+    "jobs": Verb("app.cli.jobs:jobs", "See how far replays and recoveries are, and cancel them.", _CLIENT),
 }
 
 _HELP = """Joins the webhooks of every email provider into one signed, unified stream.

@@ -1,10 +1,13 @@
 """`mailweir deliveries`: what was sent to whom."""
 
+from typing import Any
+
 import rich_click as click
-from click import argument
+from click import argument, option
 
 from app.cli.client import Client, with_client
-from app.cli.listing import SPAN, filters
+from app.cli.jobs import job_options, run_job
+from app.cli.listing import SPAN, filters, options
 from app.cli.output import show_list, show_one
 
 _PATH = "/api/deliveries"
@@ -56,8 +59,23 @@ def show_delivery(client: Client, delivery_id: str) -> None:
 
 
 @deliveries.command("retry")
-@argument("delivery_id")
+@argument("delivery_id", required=False)
+@option("--endpoint-id", type=int, help=_FILTERS["endpoint_id"])
+@option("--status-code", type=int, help=_FILTERS["status_code"])
+@options({"type": _FILTERS["type"], **SPAN})
+@job_options
 @with_client
-def retry_delivery(client: Client, delivery_id: str) -> None:
-    """Send a delivery once more, now, whatever became of it before."""
-    show_one(client.post(f"{_PATH}/{delivery_id}/retry"))
+def retry_delivery(client: Client, delivery_id: str | None, dry_run: bool, detach: bool, **wanted: Any) -> None:
+    """Send DELIVERY_ID once more, whatever became of it; without one, all that failed and the options describe.
+
+    \b
+    Examples:
+        mailweir deliveries retry dlv_…
+        mailweir deliveries retry --status-code 503 --since 2026-03-03T00:00:00Z
+    """
+    if delivery_id is None:
+        run_job(client, f"{_PATH}/retry", {**wanted, "dry_run": dry_run}, detach=detach)
+    elif dry_run or detach or any(value is not None for value in wanted.values()):
+        raise click.UsageError("give a delivery or options that describe many, not both")
+    else:
+        show_one(client.post(f"{_PATH}/{delivery_id}/retry"))

@@ -13,15 +13,24 @@ SPAN = {"since": "From this time on: 2026-03-03T08:15:00Z.", "until": "Before th
 AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
 
 
-def filters(meanings: Mapping[str, str]) -> Callable[[AnyFunction], AnyFunction]:
-    """Options for the query parameters in `meanings` (name, help), and `--limit`; all keyword arguments of the verb."""
+def options(meanings: Mapping[str, str]) -> Callable[[AnyFunction], AnyFunction]:
+    """Options for the fields in `meanings` (name, help); all keyword arguments of the verb."""
 
     def give(verb: AnyFunction) -> AnyFunction:
-        verb = option(
-            "--limit", type=click.IntRange(min=1), default=ROWS_DEFAULT, show_default=True, help="The most rows."
-        )(verb)
         for name, meaning in reversed(list(meanings.items())):
             verb = option(f"--{name.replace('_', '-')}", name, help=meaning)(verb)
         return verb
+
+    return give
+
+
+def filters(meanings: Mapping[str, str]) -> Callable[[AnyFunction], AnyFunction]:
+    """The same for a list, and `--limit`."""
+    limit = option(
+        "--limit", type=click.IntRange(min=1), default=ROWS_DEFAULT, show_default=True, help="The most rows."
+    )
+
+    def give(verb: AnyFunction) -> AnyFunction:
+        return options(meanings)(limit(verb))
 
     return give

@@ -105,6 +105,35 @@ def test_a_triggered_event_can_be_followed_to_its_delivery_and_sent_again(gatewa
     }
 
 
+def test_many_events_are_sent_again_as_a_job(gateway: Shell) -> None:
+    endpoint = _ok(gateway.mailweir("endpoints", "add", NOBODY_LISTENS, "complaint", "--inactive")).row
+    number = str(endpoint["id"])
+    _source(gateway, "again", "mailgun")
+    _ok(gateway.mailweir("trigger", "mailgun", "open", "--source", "again", "--count", "3"))
+    which = ("replay", "--source", "again", "--type", "open", "--endpoint", number)
+    proposed = _ok(gateway.mailweir(*which, "--dry-run")).row
+    assert (proposed["id"], proposed["state"], proposed["total"]) == (None, "proposed", 3)
+    done = _ok(gateway.mailweir(*which)).row
+    assert (done["state"], done["done"]) == ("done", 3)
+    slow = _ok(gateway.mailweir(*which, "--per-second", "0.1", "--detach")).row
+    assert slow["state"] == "running"
+    assert _ok(gateway.mailweir("jobs", "cancel", slow["id"])).row["state"] == "cancelled"
+    assert _ok(gateway.mailweir("jobs", "show", done["id"])).row == done
+    assert [job["id"] for job in _ok(gateway.mailweir("jobs", "list", "--state", "cancelled")).rows] == [slow["id"]]
+    assert "3/3" in gateway.on_a_terminal("replay", *which[1:])
+
+
+def test_an_endpoint_recovers_and_failures_are_retried(gateway: Shell) -> None:
+    endpoint = _ok(gateway.mailweir("endpoints", "add", NOBODY_LISTENS, "received")).row
+    since = ("--since", "2026-03-03T00:00:00Z")
+    recover = ("recover", str(endpoint["id"]), *since)
+    assert _ok(gateway.mailweir(*recover, "--status", "missing", "--dry-run")).row["kind"] == "recover_missing"
+    assert _ok(gateway.mailweir(*recover)).row["state"] == "done"
+    retried = _ok(gateway.mailweir("deliveries", "retry", "--endpoint-id", str(endpoint["id"]), *since)).row
+    assert (retried["kind"], retried["total"]) == ("recover_failed", 0)
+    assert "say which" in gateway.mailweir("replay").err
+
+
 def test_a_provider_that_does_not_batch_gets_one_request_per_event(gateway: Shell) -> None:
     _source(gateway, "resend", "resend")
     sent = _ok(gateway.mailweir("trigger", "resend", "click,email.bounced/suppressed", "--count", "2")).rows
