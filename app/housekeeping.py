@@ -14,6 +14,7 @@ from app.store.drift import prune_drift
 from app.store.errors import driver_message
 from app.store.idempotency import PRUNED_MAX, prune_replies
 from app.store.ids import first_id_at
+from app.store.jobs import prune_jobs
 from app.store.ledger import STORE_ERRORS, Ledger, StoreUnavailable
 from app.store.retention import Removed, remove_older, unhurried
 from app.store.space import give_back
@@ -50,8 +51,10 @@ class Housekeeping:
         oldest_kept = first_id_at(round(before.timestamp() * 1000))
         removed = await remove_older(self._ledger.run, oldest_kept, count_removed)
         drift: int = await unhurried(self._ledger.run, partial(prune_drift, before=before))
+        jobs: int = await unhurried(self._ledger.run, partial(prune_jobs, before=oldest_kept))
         replies = await self._prune_replies()
         metrics.count_removed("drift", drift)
+        metrics.count_removed("jobs", jobs)
         metrics.count_removed("replies", replies)
         log.info(
             "housekeeping.done",
@@ -60,6 +63,7 @@ class Housekeeping:
             deliveries_removed=removed.deliveries,
             attempts_removed=removed.attempts,
             drift_removed=drift,
+            jobs_removed=jobs,
             replies_removed=replies,
             bytes_given_back=await give_back(self._ledger.run),
         )

@@ -112,7 +112,7 @@ def count_commit(rows: int, duration_s: float) -> None:
 
 
 def count_removed(kind: str, rows: int) -> None:
-    """Rows went because of their age; `kind` is receipts, events, deliveries, attempts, drift or replies."""
+    """Rows went because of their age; `kind` is receipts, events, deliveries, attempts, drift, jobs or replies."""
     _labelled(_removed, kind).inc(rows)
 
 

@@ -202,6 +202,11 @@ def release_jobs(connection: sa.Connection, node: int | None) -> None:
     connection.execute(sa.update(_job).where(_is_running(), held).values(lease_node=None, lease_until=None))
 
 
+def prune_jobs(connection: sa.Connection, before: int) -> int:
+    """Removes jobs with numbers before that one, unless they still run; how many."""
+    return connection.execute(sa.delete(_job).where(_job.c.id < before, _job.c.state != RUNNING)).rowcount
+
+
 def _is_running() -> sa.ColumnElement[bool]:
     """In the words of the partial index."""
     return _job.c.state == sa.literal(RUNNING, literal_execute=True)

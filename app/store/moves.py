@@ -29,11 +29,18 @@ async def move(
     why: str | None = None,
 ) -> Sequence[int]:
     """`move_now`, for those whose connection is asynchronous."""
-    return await connection.run_sync(move_now, start, target, now, which, limit)
+    return await connection.run_sync(move_now, start, target, now, which, limit, why=why)
 
 
 def move_now(
-    connection: sa.Connection, start: str, target: str, now: datetime, which: sa.ColumnElement[bool], limit: int
+    connection: sa.Connection,
+    start: str,
+    target: str,
+    now: datetime,
+    which: sa.ColumnElement[bool],
+    limit: int,
+    *,
+    why: str | None = None,
 ) -> Sequence[int]:
     """Moves up to `limit` deliveries from `start` to `target`; the ids of those it moved.
 

@@ -85,10 +85,12 @@ async def retry(connection: AsyncConnection, environment_id: int, delivery_id: i
 def owe(connection: sa.Connection, environment_id: int, owed: Sequence[Owed], now: datetime) -> int:
     """Adds the deliveries, due now; how many.
 
-    What goes to an endpoint that is not active is held; what would go to one that was deleted is left out.
+    What goes to an endpoint that is not active is held. What would go to one that was deleted, or is of an event that
+    was removed for its age, is left out.
     """
     active = _are_active(connection, environment_id, {delivery.endpoint_id for delivery in owed})
-    kept = [delivery for delivery in owed if delivery.endpoint_id in active]
+    there = _held_events(connection, {delivery.event_id for delivery in owed})
+    kept = [delivery for delivery in owed if delivery.endpoint_id in active and delivery.event_id in there]
     if kept:
         rows = [_replayed(delivery, active[delivery.endpoint_id], now) for delivery in kept]
         connection.execute(sa.insert(_delivery), rows)
@@ -124,6 +126,12 @@ def _are_active(connection: sa.Connection, environment_id: int, endpoint_ids: Co
         _endpoint.c.deleted_at.is_(None),
     )
     return {row.id: row.active for row in connection.execute(query)}
+
+
+def _held_events(connection: sa.Connection, event_ids: Collection[int]) -> set[int]:
+    """Those of the events that are there; they stay until the transaction ends."""
+    query = sa.select(_event.c.id).where(_event.c.id.in_(event_ids)).order_by(_event.c.id)
+    return set(connection.scalars(lock_rows(connection.dialect, query, shared=True)))
 
 
 def _replayed(delivery: Owed, active: bool, now: datetime) -> dict[str, Any]:

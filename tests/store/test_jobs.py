@@ -16,6 +16,7 @@ from app.store.jobs import (
     get_job,
     has_room,
     list_jobs,
+    prune_jobs,
     release_jobs,
     running_jobs,
     start_job,
@@ -24,7 +25,7 @@ from app.store.jobs import (
 from app.store.recovery import Owed
 from app.store.tables import DeliveryRow, table_of
 from app.store.transactions import writing
-from app.store.walks import Span
+from app.store.walks import Span, first_number
 from tests.store.world import World
 
 pytestmark = pytest.mark.anyio
@@ -127,6 +128,25 @@ async def test_nothing_is_made_for_an_endpoint_that_was_deleted_meanwhile(world:
     moved = await _take(world, job, end=None, owed=owed)
     assert moved is not None
     assert (moved.state, moved.done) == ("done", 0)
+
+
+async def test_nothing_is_made_of_an_event_that_was_removed_meanwhile(world: World) -> None:
+    endpoint, event_id = await world.endpoint(), await world.event()
+    moved = await _take(world, await _start(world), end=None, owed=_owed(world, endpoint.id, event_id, 7))
+    assert moved is not None
+    assert (moved.state, moved.done) == ("done", 1)
+
+
+async def test_old_jobs_are_removed_once_they_have_ended(world: World) -> None:
+    running, over = await _start(world), await _start(world)
+    await cancel_job(world.engine, 1, over.id, world.clock.now())
+    world.clock.advance(days=1)
+    young = await _start(world)
+    await cancel_job(world.engine, 1, young.id, world.clock.now())
+    async with writing(world.engine) as connection:
+        assert await connection.run_sync(prune_jobs, first_number(world.clock.now())) == 1
+    kept = await list_jobs(world.engine, 1, None, Span(), 50)
+    assert [job.id for job in kept.rows] == [young.id, running.id]
 
 
 async def test_of_two_nodes_only_one_works_on_a_job_until_its_lease_ends(world: World) -> None:
