@@ -14,13 +14,15 @@ from app.egress import Egress, PostOutcome, Timing
 from app.lanes import Item
 from app.registry import Endpoint, Registry
 from app.retry import is_tried_again, next_attempt_in_s, outcome_of
-from app.store.ids import DELIVERY, EVENT, public_id
+from app.store.ids import DELIVERY, EVENT, public_id, time_ms
 from app.store.leases import AttemptRecord, Begun, Outcome
 from app.store.ledger import STORE_ERRORS
 from app.store.tables import CANCELLED, DELIVERED, FAILED, HELD, PENDING
 
 log = structlog.get_logger()
 
+SENT_AGAIN_AFTER_MS = 60_000
+"""A delivery that is so much younger than its event is a replay: a new event waits for its commit alone."""
 TRANSFORMED_BYTES_MAX = 1024 * 1024
 NO_TIME = Timing(None, None, None, None, None, 0.0)
 _encode = msgspec.json.Encoder().encode
@@ -133,6 +135,8 @@ class Attempts:
             error=_why(endpoint, answer, status, record.number),
             attempt=record,
             disable_endpoint=endpoint.id if kind == "gone" else None,
+            counted_for=(endpoint.environment_id, endpoint.id),
+            latency_ms=now_ms - _owed_since(item) if record.number == 1 else None,
         )
 
     def _wait_s(self, endpoint: Endpoint, answer: PostOutcome, number: int, now_ms: int) -> float | None:
@@ -152,7 +156,16 @@ class Attempts:
         log.info("delivery.not_attempted", delivery_id=delivery_id, status=status, reason=reason)
         now_ms = self._clock.ms()
         finished_at = None if status == HELD else now_ms
-        return Outcome(item.delivery_id, self._node, status, due_at=now_ms, finished_at=finished_at, error=reason)
+        endpoint = self._registry.endpoint(item.endpoint_id)
+        return Outcome(
+            delivery_id=item.delivery_id,
+            node=self._node,
+            status=status,
+            due_at=now_ms,
+            finished_at=finished_at,
+            error=reason,
+            counted_for=(endpoint.environment_id, endpoint.id) if endpoint else None,
+        )
 
 
 def _body(endpoint: Endpoint, item: Item) -> bytes:
@@ -167,6 +180,12 @@ def _body(endpoint: Endpoint, item: Item) -> bytes:
     if len(body) > TRANSFORMED_BYTES_MAX:
         raise ExpressionError(f"its result has {len(body)} bytes, {TRANSFORMED_BYTES_MAX} are allowed")
     return body
+
+
+def _owed_since(item: Item) -> int:
+    """Milliseconds since 1970: when its event arrived or, if it is sent once more, when that was asked for."""
+    arrived, asked = time_ms(item.event_id), time_ms(item.delivery_id)
+    return arrived if asked - arrived < SENT_AGAIN_AFTER_MS else asked
 
 
 def _record(

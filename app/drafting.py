@@ -33,6 +33,7 @@ class Drafts:
         """The request as it is kept: what proves who sent it stays, what would let a reader pose as them does not."""
         return NewReceipt(
             id=self._next_id(),
+            environment_id=source.environment_id,
             source_id=source.id,
             method=request.method,
             url=adapter.carriers.without_query(request.url)[:URL_CHARS_MAX],
@@ -64,6 +65,7 @@ class Drafts:
             recipient=data.recipient,
             email_id=data.email_id,
             message_id=data.message_id if data.message_id != data.email_id else None,
+            bounce_class=data.bounce.class_ if data.bounce else None,
             occurred_at=mapped.timestamp_ms,
             dedup_key=mapped.dedup_key,
             body=self._encode(number, source.environment_id, mapped.type, mapped.timestamp_ms, data),
@@ -132,10 +134,11 @@ class Drafts:
         )
 
 
-def receipt_again(stored: StoredReceipt) -> NewReceipt:
+def receipt_again(source: Source, stored: StoredReceipt) -> NewReceipt:
     """A stored receipt that is about to change: what it holds stays, what became of it is written anew."""
     return NewReceipt(
         id=stored.id,
+        environment_id=source.environment_id,
         source_id=stored.source_id,
         method=stored.method,
         url=stored.url,

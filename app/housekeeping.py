@@ -17,6 +17,7 @@ from app.store.ids import first_id_at
 from app.store.jobs import prune_jobs
 from app.store.ledger import STORE_ERRORS, Ledger, StoreUnavailable
 from app.store.retention import Removed, remove_older, unhurried
+from app.store.rollups import MINUTES_KEPT_MS, fold_minutes, prune_rollups
 from app.store.space import give_back
 
 log = structlog.get_logger()
@@ -53,9 +54,11 @@ class Housekeeping:
         drift: int = await unhurried(self._ledger.run, partial(prune_drift, before=before))
         jobs: int = await unhurried(self._ledger.run, partial(prune_jobs, before=oldest_kept))
         replies = await self._prune_replies()
+        rollups = await self._tidy_rollups(round(before.timestamp() * 1000))
         metrics.count_removed("drift", drift)
         metrics.count_removed("jobs", jobs)
         metrics.count_removed("replies", replies)
+        metrics.count_removed("rollups", rollups)
         log.info(
             "housekeeping.done",
             receipts_removed=removed.receipts,
@@ -65,6 +68,7 @@ class Housekeeping:
             drift_removed=drift,
             jobs_removed=jobs,
             replies_removed=replies,
+            rollups_removed=rollups,
             bytes_given_back=await give_back(self._ledger.run),
         )
 
@@ -75,6 +79,15 @@ class Housekeeping:
             pruned += some
             if some < PRUNED_MAX:
                 return pruned
+
+    async def _tidy_rollups(self, before: int) -> int:
+        """Removes what was counted before that, and adds old minutes up to hours; how many rows it removed."""
+        removed = 0
+        while some := await unhurried(self._ledger.run, partial(prune_rollups, before=before)):
+            removed += some
+        while await unhurried(self._ledger.run, partial(fold_minutes, before=self._clock.ms() - MINUTES_KEPT_MS)):
+            pass
+        return removed
 
     async def _tidy_forever(self) -> None:
         while True:

@@ -233,7 +233,7 @@ class Ingest:
         reading = source.adapter.read(_native(stored), None, None, stored.received_ms)
         reading.once = None
         await mark_replies(self._engine, source.environment_id, reading.events)
-        arrival = self._drafts.arrival(source, receipt_again(stored), reading, stored.received_ms)
+        arrival = self._drafts.arrival(source, receipt_again(source, stored), reading, stored.received_ms)
         await self._ledger.take_in(arrival)
         return Reprocessed(arrival.status, len(arrival.stored), len(reading.quarantined), arrival.reason)
 

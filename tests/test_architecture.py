@@ -55,6 +55,7 @@ FLOOR_OF = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 STORE_FLOORS: list[set[str]] = [
     {"tables", "engine", "prepared", "ids", "errors"},
     {"transactions", "views", "roster", "nodes", "readiness", "receipts", "leases", "arrivals", "replies", "copies"},
+    {"rollups"},
     {"moves", "accounts", "walks", "ledger", "migrate", "migrations", "idempotency", "drift", "retention", "sealing"},
     {"settling", "space", "recovery"},
     {"sources", "endpoints", "log", "jobs"},

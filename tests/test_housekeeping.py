@@ -52,7 +52,16 @@ async def test_a_running_gateway_removes_what_is_too_old_and_says_so(
         assert await rows(gateway.engine) == (1, 1)
     (line,) = [line for line in lines if line["event"] == "housekeeping.done"]
     grown = {kind: value - before.get(kind, 0) for kind, value in removed_so_far().items()}
-    expected = {"receipts": 2, "events": 2, "deliveries": 0, "attempts": 0, "drift": 1, "jobs": 0, "replies": 1}
+    expected = {
+        "receipts": 2,
+        "events": 2,
+        "deliveries": 0,
+        "attempts": 0,
+        "drift": 1,
+        "jobs": 0,
+        "replies": 1,
+        "rollups": 4,
+    }
     assert grown == expected == {kind: line[f"{kind}_removed"] for kind in expected}
 
 

@@ -88,6 +88,7 @@ class NewEvent(msgspec.Struct):
     body: bytes
     message_id: str | None = None
     """The Message-ID, where it is another than `email_id`."""
+    bounce_class: str | None = None
     endpoint_id: int | None = None
     """The one endpoint it is for; None: all that asked for its type."""
     _document: Any = None
@@ -117,6 +118,7 @@ class NewReceipt(msgspec.Struct):
     """A provider request to be kept; `headers` and `problems` are JSON."""
 
     id: int
+    environment_id: int
     source_id: int
     method: str
     url: str

@@ -100,6 +100,14 @@ def insert_new(dialect: sa.Dialect, table: sa.Table, unique: Sequence[str], wher
     return insert.on_conflict_do_nothing(index_elements=list(unique), index_where=where)
 
 
+def insert_adding(dialect: sa.Dialect, table: sa.Table, added: str) -> sa.Insert:
+    """INSERT that adds the column `added` to that of a row with the same primary key, where there is one."""
+    insert = insert_sqlite(table) if dialect.name == "sqlite" else insert_postgresql(table)
+    column = table.c[added]
+    keys = [key.name for key in table.primary_key]
+    return insert.on_conflict_do_update(index_elements=keys, set_={added: column + insert.excluded[added]})
+
+
 def skip_locked(dialect: sa.Dialect, query: Query) -> Query:
     """Rows that another node is changing are passed over; SQLite has one writer and needs no such word."""
     return query if dialect.name == "sqlite" else query.with_for_update(skip_locked=True)

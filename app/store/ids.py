@@ -71,6 +71,11 @@ def time_ms(number: int) -> int:
     return number >> LOW_BITS
 
 
+def node_of(number: int) -> int:
+    """Which node made the number, of those that run side by side."""
+    return number >> SEQUENCE_BITS & NODES_MAX - 1
+
+
 def first_id_at(unix_ms: int) -> int:
     """The smallest number that could be made at that millisecond: the lower bound of a range by time."""
     return max(0, min(unix_ms, (1 << 42) - 1)) << LOW_BITS

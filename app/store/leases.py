@@ -156,6 +156,10 @@ class Outcome(msgspec.Struct, frozen=True):
     attempt: AttemptRecord | None = None
     disable_endpoint: int | None = None
     """The endpoint that said it is gone."""
+    counted_for: tuple[int, int] | None = None
+    """The environment and the endpoint in whose statistics it counts."""
+    latency_ms: int | None = None
+    """Of a first attempt: from the arrival of its event to its end."""
 
 
 class Begun(msgspec.Struct, frozen=True):

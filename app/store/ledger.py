@@ -22,6 +22,7 @@ from app.store.arrivals import Arrival, NewDelivery, NewEvent, store_arrivals
 from app.store.engine import Writer
 from app.store.errors import driver_message, is_unavailable
 from app.store.leases import Outcome, record_outcomes
+from app.store.rollups import count_up
 from app.store.roster import Versions, hold_versions
 
 log = structlog.get_logger()
@@ -245,7 +246,7 @@ def _fail(future: asyncio.Future[Any] | None, error: StoreUnavailable) -> None:
 def _apply(
     connection: sa.Connection, group: Sequence[Write], arrivals: Sequence[Arrival], versions: Versions | None
 ) -> list[Any]:
-    """The transaction: arrivals met by the registrations of `versions`, outcomes, then tasks in their order."""
+    """The transaction: arrivals met by the registrations of `versions`, outcomes, tasks in their order, the counts."""
     outcomes = [work for work, _ in group if isinstance(work, Outcome)]
     if arrivals:
         disables = any(outcome.disable_endpoint is not None for outcome in outcomes)
@@ -254,7 +255,9 @@ def _apply(
         store_arrivals(connection, arrivals)
     if outcomes:
         record_outcomes(connection, outcomes)
-    return [None if isinstance(work, Arrival | Outcome) else work(connection) for work, _ in group]
+    results = [None if isinstance(work, Arrival | Outcome) else work(connection) for work, _ in group]
+    count_up(connection, arrivals, outcomes)
+    return results
 
 
 def _nothing(_connection: sa.Connection) -> None:

@@ -395,6 +395,40 @@ class BulkJobRow(_Row, table=True):
     lease_until: datetime | None = _time(default=None)
 
 
+class RollupRow(_Row, table=True):
+    """How often something happened in one minute, as one node counted it; see `rollups` for the measures.
+
+    The node is part of the key so that no two nodes ever wait for each other's counts.
+    """
+
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    environment_id: int = Field(primary_key=True)
+    kind: str = Field(primary_key=True)
+    """source or endpoint."""
+    subject_id: int = Field(primary_key=True)
+    """Of the source or endpoint."""
+    minute: int = Field(sa_type=sa.BigInteger, primary_key=True)
+    """Its start, milliseconds since 1970."""
+    node: int = Field(primary_key=True)
+    measure: str = Field(primary_key=True)
+    count: int = Field(sa_type=sa.BigInteger)
+
+
+class RollupHourRow(_Row, table=True):
+    """The minutes of the past, added up to hours over all nodes."""
+
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    environment_id: int = Field(primary_key=True)
+    kind: str = Field(primary_key=True)
+    subject_id: int = Field(primary_key=True)
+    hour: int = Field(sa_type=sa.BigInteger, primary_key=True)
+    """Its start, milliseconds since 1970."""
+    measure: str = Field(primary_key=True)
+    count: int = Field(sa_type=sa.BigInteger)
+
+
 class NodeRow(_Row, table=True):
     """One start of the gateway; its number is part of the ids that it makes and the mark on what it claims."""
 

@@ -97,7 +97,7 @@ async def ledger(engine: AsyncEngine, router: OneEndpoint) -> AsyncIterator[Ledg
 
 
 def arrival(ids: IdSource, key: str, *, receipt_id: int | None = None) -> Arrival:
-    receipt = NewReceipt(receipt_id or ids.next(), 1, "POST", "http://x/", b"{}", b"{}")
+    receipt = NewReceipt(receipt_id or ids.next(), 1, 1, "POST", "http://x/", b"{}", b"{}")
     dedup_key = key.encode().ljust(16, b".")
     event = NewEvent(ids.next(), 1, 1, receipt.id, "email.open", "a@b.c", "m1", 1, dedup_key, b"{}")
     return Arrival(receipt, [event])
