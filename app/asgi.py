@@ -23,6 +23,7 @@ from app.web.openapi import openapi_json
 from app.web.options import AllowedMethods
 from app.web.problems import EXCEPTION_HANDLERS
 from app.web.receipts import RECEIPTS
+from app.web.recipients import RECIPIENTS
 from app.web.request_log import RequestLog
 from app.web.sources import SOURCES
 
@@ -51,6 +52,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
             DELIVERIES,
             RECEIPTS,
             JOBS,
+            RECIPIENTS,
             MAPPINGS,
             KEYS,
             list_event_types,

@@ -9,8 +9,9 @@ import msgspec
 from adapters.adapter import Adapter
 from adapters.events import Event, EventData, Provider, iso_millis
 from adapters.notices import Notice, OperationalEvent
-from adapters.reader import MappedEvent, Reading
+from adapters.reader import MappedEvent, Quarantined, Reading
 from adapters.request import NativeRequest
+from app.erasure import FORGOTTEN
 from app.registry import Registry, Source
 from app.store.arrivals import Arrival, NewEvent, NewReceipt
 from app.store.ids import EVENT, public_id
@@ -132,6 +133,19 @@ class Drafts:
             dedup_key=urandom(16),
             body=_json.encode(event),
         )
+
+
+def keep_to_unread(reading: Reading, stored: StoredReceipt) -> None:
+    """Of a receipt that addresses were taken out of, only what could not be read before may become events.
+
+    The rest was events already, and without the addresses it would not be recognised as the same.
+    """
+    unread = {problem.index for problem in msgspec.json.decode(stored.problems or b"[]", type=list[Quarantined])}
+    reading.events = [
+        mapped
+        for mapped in reading.events
+        if (mapped.index in unread or None in unread) and mapped.data.recipient != FORGOTTEN
+    ]
 
 
 def receipt_again(source: Source, stored: StoredReceipt) -> NewReceipt:

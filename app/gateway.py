@@ -17,6 +17,7 @@ from app.clock import Clock
 from app.delivery import Sender
 from app.drift import Drifts
 from app.egress import Egress
+from app.forgetting import Forgetting
 from app.guard import Guard
 from app.housekeeping import Housekeeping
 from app.ingest import Ingest
@@ -61,6 +62,7 @@ class Gateway:
     sender: Sender
     plans: Plans
     bulk: BulkWork
+    forgetting: Forgetting
     housekeeping: Housekeeping
     ids: IdSource
     first_key: str | None
@@ -162,6 +164,7 @@ class Gateway:
         self.bulk = BulkWork(self.plans, self.engine, self.ledger, self.sender, self.clock, self.ids, self._node)
         self.bulk.start()
         self._closing.push_async_callback(self.bulk.close)
+        self.forgetting = Forgetting(self.engine, self.ledger, self.clock)
         self.housekeeping = Housekeeping(self.engine, self.ledger, self.clock, kept_days=settings.retention_days)
         self.housekeeping.start()
         self._closing.push_async_callback(self.housekeeping.close)

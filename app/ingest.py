@@ -14,7 +14,7 @@ from adapters.request import NativeRequest
 from app import metrics
 from app.answers import RECEIVED, Answer, busy, handshaken, not_authentic, unknown_source, wrong_method
 from app.clock import Clock
-from app.drafting import Drafts, receipt_again
+from app.drafting import Drafts, keep_to_unread, receipt_again
 from app.drift import Drifts
 from app.refusals import Refusals
 from app.registry import Registry, Source
@@ -227,11 +227,15 @@ class Ingest:
             raise NotReprocessable("there is no such receipt")
         if stored.status == REJECTED:
             raise NotReprocessable("the receipt did not verify, so it never becomes an event")
+        if stored.withheld is not None and not stored.body:
+            raise NotReprocessable("its body is not kept any more")
         source = next((source for source in self._registry.sources() if source.id == stored.source_id), None)
         if source is None or source.adapter is None:
             raise NotReprocessable("the receipt's source, or the mapping of its provider, is gone")
         reading = source.adapter.read(_native(stored), None, None, stored.received_ms)
         reading.once = None
+        if stored.withheld is not None:
+            keep_to_unread(reading, stored)
         await mark_replies(self._engine, source.environment_id, reading.events)
         arrival = self._drafts.arrival(source, receipt_again(source, stored), reading, stored.received_ms)
         await self._ledger.take_in(arrival)

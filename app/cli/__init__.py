@@ -38,6 +38,7 @@ VERBS = {
     "replay": Verb("app.cli.resending:replay", "Send an event again, or many, to those who ask for it.", _CLIENT),
     "recover": Verb("app.cli.resending:recover", "Send an endpoint what failed, or what it never got.", _CLIENT),
     "jobs": Verb("app.cli.jobs:jobs", "See how far replays and recoveries are, and cancel them.", _CLIENT),
+    "forget": Verb("app.cli.forget:forget", "Take a recipient out of everything that is stored.", _CLIENT),
 }
 
 _HELP = """Joins the webhooks of every email provider into one signed, unified stream.

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
+from app.erasure import FORGOTTEN
 from app.store.engine import insert_new, storable
 from app.store.prepared import Prepared, insert_into
 from app.store.tables import (
@@ -34,6 +35,10 @@ _SPENT_TOKENS = sa.select(_receipt.c.source_id, _receipt.c.once_digest, _receipt
 _COUNT_KNOWN = sa.select(sa.func.count()).where(
     _event.c.source_id == sa.bindparam("source"), _event.c.dedup_key.in_(sa.bindparam("keys", expanding=True))
 )
+_KNOWN_BODIES = sa.select(_event.c.source_id, _event.c.dedup_key, _event.c.body).where(
+    _event.c.source_id.in_(sa.bindparam("sources", expanding=True)),
+    _event.c.dedup_key.in_(sa.bindparam("keys", expanding=True)),
+)
 _INSERT_EVENTS = Prepared(
     (
         "id",
@@ -52,7 +57,7 @@ _INSERT_EVENTS = Prepared(
 )
 _INSERT_RECEIPTS = insert_into(
     _receipt,
-    ("id", "source_id", "status", "reason", "problems", "method", "url", "headers", "body", "once_digest"),
+    ("id", "source_id", "status", "reason", "problems", "method", "url", "headers", "body", "once_digest", "withheld"),
 )
 _INSERT_DELIVERIES = insert_into(
     _delivery,
@@ -69,6 +74,8 @@ _INSERT_DELIVERIES = insert_into(
         "error",
     ),
 )
+KEYS_ASKED_MAX = 10_000
+_FORGOTTEN = FORGOTTEN.encode()
 INDEXED_CHARACTERS_MAX = 500
 REUSED = "the single-use token was accepted before, with another event"
 
@@ -127,6 +134,8 @@ class NewReceipt(msgspec.Struct):
     reason: str | None = None
     problems: bytes | None = None
     once_digest: bytes | None = None
+    withheld: str | None = None
+    """Why it is not as it arrived, where it is not."""
     again: bool = False
     """True when a stored receipt was read again: it is changed instead of added."""
 
@@ -172,6 +181,8 @@ def store_arrivals(connection: sa.Connection, arrivals: Sequence[Arrival]) -> No
     for arrival in arrivals:
         arrival.stored = [event for event in arrival.events if event.id in stored]
         arrival.status, arrival.reason = _verdict(arrival, reused=id(arrival) in refused)
+    if repeating := [arrival for arrival in welcome if len(arrival.stored) < len(arrival.events)]:
+        _withhold_what_was_forgotten(connection, repeating)
     _store_receipts(connection, arrivals)
     owed = [delivery for arrival in arrivals for delivery in arrival.deliveries if delivery.event.id in stored]
     _INSERT_DELIVERIES.run(connection, [_delivery_row(delivery) for delivery in owed])
@@ -193,6 +204,29 @@ def _store_events(connection: sa.Connection, events: Sequence[NewEvent]) -> set[
         return set(ids)
     present = connection.execute(_EVENTS_BETWEEN, {"low": min(ids), "high": max(ids)})
     return set(present.scalars())
+
+
+def _withhold_what_was_forgotten(connection: sa.Connection, repeating: Sequence[Arrival]) -> None:
+    """Who was taken out of an event does not come back with the body of its repetition."""
+    keys = {(event.source_id, event.dedup_key) for arrival in repeating for event in arrival.events}
+    forgotten = _events_with_somebody_forgotten(connection, keys)
+    for arrival in repeating if forgotten else ():
+        if arrival.receipt and any((event.source_id, event.dedup_key) in forgotten for event in arrival.events):
+            receipt = arrival.receipt
+            receipt.url, receipt.headers, receipt.body = receipt.url.partition("?")[0], b"{}", b""
+            receipt.withheld = "forgotten"
+
+
+def _events_with_somebody_forgotten(
+    connection: sa.Connection, keys: set[tuple[int | None, bytes]]
+) -> set[tuple[int | None, bytes]]:
+    sources, digests = [*{source_id for source_id, _ in keys}], [*{key for _, key in keys}]
+    found = set[tuple[int | None, bytes]]()
+    for start in range(0, len(digests), KEYS_ASKED_MAX):
+        some = {"sources": sources, "keys": digests[start : start + KEYS_ASKED_MAX]}
+        rows = connection.execute(_KNOWN_BODIES, some)
+        found |= {(source_id, key) for source_id, key, body in rows if _FORGOTTEN in body}
+    return found
 
 
 def _verdict(arrival: Arrival, *, reused: bool) -> tuple[str, str | None]:
@@ -313,6 +347,7 @@ def _receipt_row(receipt: NewReceipt, arrival: Arrival) -> tuple[Any, ...]:
         receipt.headers,
         receipt.body,
         receipt.once_digest if arrival.spends_token else None,
+        receipt.withheld,
     )
 
 

@@ -20,6 +20,9 @@ class StoredReceipt(msgspec.Struct, frozen=True):
     url: str
     headers: dict[str, str]
     body: bytes
+    withheld: str | None
+    problems: bytes | None
+    """JSON: [{"index", "reason", "native_type"}] of the quarantined items."""
 
     @property
     def received_ms(self) -> int:
@@ -29,10 +32,13 @@ class StoredReceipt(msgspec.Struct, frozen=True):
 async def load_receipt(engine: AsyncEngine, receipt_id: int) -> StoredReceipt | None:
     """The receipt, or None when there is none of that number."""
     columns = (_receipt.c.id, _receipt.c.source_id, _receipt.c.status, _receipt.c.method, _receipt.c.url)
-    query = sa.select(*columns, _receipt.c.headers, _receipt.c.body).where(_receipt.c.id == receipt_id)
+    more = (_receipt.c.headers, _receipt.c.body, _receipt.c.withheld, _receipt.c.problems)
+    query = sa.select(*columns, *more).where(_receipt.c.id == receipt_id)
     async with engine.connect() as connection:
         row = (await connection.execute(query)).first()
     if row is None:
         return None
     headers = msgspec.json.decode(row.headers, type=dict[str, str])
-    return StoredReceipt(row.id, row.source_id, row.status, row.method, row.url, headers, row.body)
+    return StoredReceipt(
+        row.id, row.source_id, row.status, row.method, row.url, headers, row.body, row.withheld, row.problems
+    )

@@ -235,6 +235,8 @@ class ReceiptRow(_Row, table=True):
     """JSON object."""
     body: bytes
     once_digest: bytes | None = None
+    withheld: str | None = None
+    """Why it is not as it arrived: forgotten (an address was taken out), None where it is."""
 
 
 class EventRow(_Row, table=True):

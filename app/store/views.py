@@ -62,6 +62,8 @@ class ReceiptLine(msgspec.Struct, frozen=True):
     status: str
     reason: str | None
     received_at: str
+    withheld: str | None
+    """Why it is not as it arrived: forgotten; None where it is."""
 
 
 class EventDetail(msgspec.Struct, frozen=True):

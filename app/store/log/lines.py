@@ -28,7 +28,12 @@ EVENT_LINES = sa.select(
 DELIVERY_LINES = sa.select(delivery, event.c.type, event.c.recipient).join(event, event.c.id == delivery.c.event_id)
 
 RECEIPT_LINES = sa.select(
-    receipt.c.id, receipt.c.status, receipt.c.reason, source.c.name.label("source"), source.c.provider
+    receipt.c.id,
+    receipt.c.status,
+    receipt.c.reason,
+    receipt.c.withheld,
+    source.c.name.label("source"),
+    source.c.provider,
 ).outerjoin(source, source.c.id == receipt.c.source_id)
 
 
@@ -83,4 +88,5 @@ def receipt_line(row: Any) -> ReceiptLine:
         status=row.status,
         reason=row.reason,
         received_at=iso_millis(time_ms(row.id)),
+        withheld=row.withheld,
     )
