@@ -110,7 +110,7 @@ class OneOf:
         self._default = default
 
     def __call__(self, value: Any) -> str:
-        if value is None:
+        if value is None or value == "":
             return self._default
         if value not in self.words:
             raise MapFailed(f"{value!r:.80} is none of {', '.join(self.words)}")

@@ -48,7 +48,8 @@ Values, lists, objects and the scope
     text(x)                           A scalar spelled out, an array or object as JSON.
     number(x)                         The number that a text spells, whole or not, else null.
     int(x)                            The whole number that a number or text gives, the rest cut off, else null.
-    json(text)                        The JSON in a text; null when it is not JSON or deeper than 64 levels.
+    json(x)                           The JSON in a text, null when it is not JSON or deeper than 64 levels; an array or
+                                      object as it is.
     list(x)                           An array as it is, null as an empty one, anything else as the only element.
     csv(text)                         The items between commas, trimmed, without empty ones; of an array its texts.
     strings(x)                        The texts of the scalars in an array; null, arrays and objects are left out.

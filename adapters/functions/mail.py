@@ -90,7 +90,7 @@ def _address_text(item: Json) -> str:
 @function("header_value(headers, name)")
 def header_value(scope: Scope, headers: Json, name: Any) -> Any:
     """A header of [{name, value}, …], [[name, value], …] or an object, in any case."""
-    if headers is None or name is None:
+    if headers is None or headers == "" or name is None:
         return None
     wanted = to_text("header_value", name).lower()
     if type(headers) is dict:

@@ -71,9 +71,12 @@ def whole(scope: Scope, x: Json) -> int | None:
     return None if found is None or not math.isfinite(found) else int(found)
 
 
-@text_function("json(text)")
-def json_value(scope: Scope, source: str) -> Any:
-    """The JSON in a text; null when it is not JSON or deeper than 64 levels."""
+@function("json(x)")
+def json_value(scope: Scope, x: Json) -> Any:
+    """The JSON in a text, null when it is not JSON or deeper than 64 levels; an array or object as it is."""
+    if x is None or type(x) in (list, dict):
+        return x
+    source = to_text("json", x)
     spend(scope, len(source) >> 2)
     try:
         value = msgspec.json.decode(source)
@@ -130,7 +133,9 @@ def strings(scope: Scope, x: Json) -> list[str] | None:
 @function("pairs(list, name?, value?)")
 def pairs(scope: Scope, x: Json, name: Any = "name", value: Any = "value") -> dict[str, Any] | None:
     """An object from [{name, value}, …]; an object as it is."""
-    if x is None or type(x) is dict:
+    if x is None or x == "":
+        return None
+    if type(x) is dict:
         return x
     if type(x) is not list:
         raise wrong_type("pairs", "an array of objects", x)

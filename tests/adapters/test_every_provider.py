@@ -1,11 +1,13 @@
 """Every shipped mapping against its own fixtures: native requests, and the events written beside them."""
 
+import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from adapters.rules import IGNORED
-from tests.adapters.native_fixtures import CATALOG, assert_reads_as_written, cases_of, read
+from tests.adapters.native_fixtures import CATALOG, RECEIVED_MS, assert_reads_as_written, cases_of, read
 
 CASES = [
     pytest.param(provider, case, id=f"{provider}-{name}")
@@ -31,3 +33,49 @@ def test_every_event_type_of_a_mapping_has_a_fixture(provider: str) -> None:
     adapter = CATALOG.get(provider)
     mapped = {unified for native in adapter.native_types for unified in adapter.unified_types(native)}
     assert mapped - {IGNORED} <= written
+
+
+NEEDED = (
+    "time",
+    "neither recipient",
+    "no type",
+    "not name the native type",
+    "none of the",
+    "not an object",
+    "does not hold",
+)
+"""What an event cannot be without: where that is empty, the item is quarantined with these words."""
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    """Every value inside `value`, and where it stands."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, child in inner:
+        yield (*path, key), child
+        yield from places(child, (*path, key))
+
+
+def emptied(text: str, path: tuple[Any, ...], by: Any) -> Any:
+    changed = json.loads(text)
+    holder = changed
+    for step in path[:-1]:
+        holder = holder[step]
+    holder[path[-1]] = by
+    return changed
+
+
+@pytest.mark.parametrize("provider", CATALOG.names())
+def test_an_event_is_read_without_whatever_it_can_be_without(provider: str) -> None:
+    adapter = CATALOG.get(provider)
+    for sample in adapter.samples:
+        played = adapter.sample_request(
+            [sample], signing={}, url="https://x/", at=RECEIVED_MS / 1000, recipient="ann@example.net", unique=str
+        )
+        if played.media_type == "application/x-www-form-urlencoded":
+            continue
+        text = played.body.decode()
+        for path, value in places(json.loads(text)):
+            for empty in (None, "", *([[]] if isinstance(value, dict) else [])):  # an empty object is so written by PHP
+                reading = read(adapter, emptied(text, path, empty), dict(played.headers))
+                unreadable = [item.reason for item in reading.quarantined]
+                assert all(any(word in reason for word in NEEDED) for reason in unreadable), (sample, path, empty)
