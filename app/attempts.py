@@ -14,6 +14,7 @@ from app.egress import Egress, PostOutcome, Timing
 from app.lanes import Item
 from app.registry import Endpoint, Registry
 from app.retry import is_tried_again, next_attempt_in_s, outcome_of
+from app.shaping import transformed
 from app.store.ids import DELIVERY, EVENT, public_id, time_ms
 from app.store.leases import AttemptRecord, Begun, Outcome
 from app.store.ledger import STORE_ERRORS
@@ -23,7 +24,6 @@ log = structlog.get_logger()
 
 SENT_AGAIN_AFTER_MS = 60_000
 """A delivery that is so much younger than its event is a replay: a new event waits for its commit alone."""
-TRANSFORMED_BYTES_MAX = 1024 * 1024
 NO_TIME = Timing(None, None, None, None, None, 0.0)
 _encode = msgspec.json.Encoder().encode
 
@@ -59,7 +59,7 @@ class Attempts:
         if endpoint is None or not endpoint.active:
             return self.decline(item)
         try:
-            body = _body(endpoint, item)
+            body = item.body if endpoint.transform is None else transformed(endpoint.transform, item.body)
         except ExpressionError as error:
             return self._without_attempt(item, HELD, f"the transform failed: {error}")
         if endpoint.retry_max_age_s is None:
@@ -166,20 +166,6 @@ class Attempts:
             error=reason,
             counted_for=(endpoint.environment_id, endpoint.id) if endpoint else None,
         )
-
-
-def _body(endpoint: Endpoint, item: Item) -> bytes:
-    """The event itself, or what the endpoint's transform makes of it. Raises ExpressionError."""
-    if endpoint.transform is None:
-        return item.body
-    result = endpoint.transform(msgspec.json.decode(item.body))
-    try:
-        body = _encode(result)
-    except (msgspec.MsgspecError, ValueError, TypeError, RecursionError) as error:
-        raise ExpressionError(f"its result cannot be written as JSON: {error}") from error
-    if len(body) > TRANSFORMED_BYTES_MAX:
-        raise ExpressionError(f"its result has {len(body)} bytes, {TRANSFORMED_BYTES_MAX} are allowed")
-    return body
 
 
 def _owed_since(item: Item) -> int:

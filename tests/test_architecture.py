@@ -33,7 +33,7 @@ FLOORS: list[set[str]] = [
     {"adapters.mapping"},
     {"adapters.catalog"},
     {"app", "app.settings", "app.clock", "app.bell", "app.retry", "app.guard", "app.http1", "app.outcome"},
-    {"app.answers", "app.erasure", "app.proxies"},
+    {"app.answers", "app.erasure", "app.proxies", "app.shaping"},
     {"app.metrics", "app.signer", "app.connections", "app.vault"},
     {"app.egress"},
     {"app.visits"},

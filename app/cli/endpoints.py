@@ -13,6 +13,8 @@ from app.cli.output import say, show_list, show_one
 _PATH = "/api/webhooks/manage"
 _COLUMNS = {"Id": "id", "URL": "url", "Events": "events", "State": "state", "Why not": "disabled_reason"}
 
+_TRIED = {"Event": "id", "Type": "type", "Matched": "matched", "Result": "result", "Error": "error"}
+
 
 @click.group()
 def endpoints() -> None:
@@ -124,6 +126,26 @@ def remove_endpoint(client: Client, endpoint_id: int) -> None:
 def test_endpoint(client: Client, endpoint_id: int) -> None:
     """Send an endpoint a webhook.test event; `mailweir events show` tells how it went."""
     show_one(client.post(f"{_PATH}/{endpoint_id}/test"))
+
+
+@endpoints.command("try")
+@argument("endpoint_id", type=int)
+@option("--filter", "filter_", metavar="JMESPATH", help="Instead of the endpoint's own.")
+@option("--transform", metavar="JMESPATH", help="Instead of the endpoint's own.")
+@option("--event", "event_id", metavar="ID", help="An event; the last 20 that it subscribes to unless given.")
+@with_client
+def try_shaping(client: Client, endpoint_id: int, filter_: str | None, **wanted: Any) -> None:
+    """Try a filter and a transform on stored events; nothing is sent.
+
+    \b
+    Examples:
+        mailweir endpoints try 1 --filter "data.bounce.class == 'hard'"
+        mailweir endpoints try 1 --transform "{text: template('{0}: {1}', type, data.recipient)}"
+    """
+    given = {name: value for name, value in {"filter": filter_, **wanted}.items() if value is not None}
+    tried = client.post(f"{_PATH}/{endpoint_id}/try", given)
+    show_list(tried["events"], _TRIED, empty="There is no such event yet.")
+    say(f"{tried['matched']} of {tried['tried']} would be delivered.")
 
 
 def _given(

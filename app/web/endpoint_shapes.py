@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from adapters.errors import ExpressionError
-from adapters.expressions import compile_expression
+from adapters.expressions import Expression, compile_expression
 from app.egress import FRAMING_HEADERS
 from app.guard import URL_CHARS_MAX, AddressRefused, Guard
 from app.retry import RETRY_WORDS
@@ -16,7 +16,7 @@ from app.signer import check_secret
 from app.store import endpoints
 from app.store.views import HIDDEN
 from app.web.event_words import is_known, split_words, unknown_word
-from app.web.problems import FieldError
+from app.web.problems import FieldError, MistakeInExpression, invalid
 
 EVENTS_CHARS_MAX = 2_000
 EXPRESSION_CHARS_MAX = 10_000
@@ -138,12 +138,12 @@ class EndpointList(msgspec.Struct):
     webhooks: list[Endpoint]
 
 
-Check = Callable[[Any], Iterable[str]]
+Check = Callable[[Any], Iterable[str | ExpressionError]]
 
 
 async def check_endpoint(wanted: EndpointInput, guard: Guard) -> list[FieldError]:
     """Everything wrong with the fields that are there."""
-    errors = [FieldError(field, message) for field, message in _problems(wanted)]
+    errors = list(_problems(wanted))
     if wanted.url is not UNSET:
         try:
             await guard.resolve_and_check(wanted.url)
@@ -152,7 +152,7 @@ async def check_endpoint(wanted: EndpointInput, guard: Guard) -> list[FieldError
     return errors
 
 
-def _problems(wanted: EndpointInput) -> Iterator[tuple[str, str]]:
+def _problems(wanted: EndpointInput) -> Iterator[FieldError]:
     checks: dict[str, Check] = {
         "events": _check_events,
         "secret": check_new_secret,
@@ -164,10 +164,10 @@ def _problems(wanted: EndpointInput) -> Iterator[tuple[str, str]]:
     for field, check in checks.items():
         value = getattr(wanted, field)
         if value is not UNSET and value is not None:
-            for message in check(value):
-                yield field, message
+            for found in check(value):
+                yield FieldError(field, found) if isinstance(found, str) else _mistake(field, found)
     if wanted.signature == "ed25519" and wanted.secret is not UNSET:
-        yield "secret", NONE_SHARED
+        yield FieldError("secret", NONE_SHARED)
 
 
 def _check_events(events: str | list[str]) -> Iterator[str]:
@@ -185,11 +185,26 @@ def check_new_secret(secret: str) -> Iterator[str]:
         yield str(error)
 
 
-def _check_expression(source: str) -> Iterator[str]:
+def _check_expression(source: str) -> Iterator[ExpressionError]:
     try:
         compile_expression(source)
     except ExpressionError as error:
-        yield f"{error}" if error.position is None else f"{error} (at position {error.position})"
+        yield error
+
+
+def compiled(field: str, source: str | None) -> Expression | None:
+    """The filter or transform. Raises Problem 422 that says where its mistake is."""
+    if source is None:
+        return None
+    try:
+        return compile_expression(source)
+    except ExpressionError as error:
+        raise invalid([_mistake(field, error)]) from error
+
+
+def _mistake(field: str, error: ExpressionError) -> MistakeInExpression:
+    where = "" if error.position is None else f" (at position {error.position})"
+    return MistakeInExpression(field, f"{error}{where}", position=error.position)
 
 
 def _check_retry_on(retry_on: list[int | str]) -> Iterator[str]:

@@ -31,6 +31,7 @@ from app.web.jobs import BulkJob, DryRun, PerSecond, begin_job
 from app.web.paging import Moment
 from app.web.problems import invalid, not_found
 from app.web.rotation import rotate_secret
+from app.web.shaping_trials import try_shaping
 
 
 class Recover(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -184,6 +185,7 @@ ENDPOINTS = Router(
         enable_endpoint,
         rotate_secret,
         test_endpoint,
+        try_shaping,
         recover_endpoint,
     ],
     tags=["Endpoints"],

@@ -30,6 +30,13 @@ class FieldError(msgspec.Struct, frozen=True):
     message: str
 
 
+class MistakeInExpression(FieldError, frozen=True, kw_only=True):
+    """A mistake in a filter or transform."""
+
+    position: int | None
+    """The character where it is, counted from 0."""
+
+
 class ProblemDetails(msgspec.Struct, frozen=True):
     """The body of every error."""
 

@@ -91,6 +91,14 @@ def test_a_triggered_event_can_be_followed_to_its_delivery_and_sent_again(gatewa
     assert shown["event"]["data"]["bounce"]["class"] == "hard"
     delivery = _only(gateway, "deliveries", "--endpoint-id", str(endpoint["id"]))
     assert delivery["event_id"] == event["id"]
+    shaped = _ok(gateway.mailweir("endpoints", "try", str(endpoint["id"]), "--transform", "{who: data.recipient}")).rows
+    assert {
+        "id": event["id"],
+        "type": "email.bounced",
+        "matched": True,
+        "result": {"who": "bob@example.com"},
+        "error": None,
+    } in shaped
     detail = _ok(gateway.mailweir("deliveries", "show", delivery["id"])).row
     assert detail["delivery"]["id"] == delivery["id"]
     assert _ok(gateway.mailweir("replay", event["id"], "--endpoint", str(endpoint["id"]))).row["delivery_ids"]

@@ -2,7 +2,7 @@
 
 from app.store.log.counts import count_open
 from app.store.log.deliveries import DeliveryFilter, get_delivery, list_deliveries
-from app.store.log.events import EventFilter, follow_events, get_event, list_events
+from app.store.log.events import EventFilter, follow_events, get_event, list_events, recent_events
 from app.store.log.forwards import FailedFilter, Missing, Reach, events_forwards, failed_forwards
 from app.store.log.receipts import ReceiptFilter, get_receipt, list_receipts
 from app.store.walks import Span
@@ -25,4 +25,5 @@ __all__ = [
     "list_deliveries",
     "list_events",
     "list_receipts",
+    "recent_events",
 ]

@@ -1,6 +1,6 @@
 """The log of events."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import msgspec
 import sqlalchemy as sa
@@ -60,6 +60,17 @@ async def get_event(engine: AsyncEngine, environment_id: int, event_id: int) -> 
             receipt=await _receipt_line(connection, row.receipt_id),
             deliveries=await _delivery_lines(connection, event_id),
         )
+
+
+async def recent_events(
+    engine: AsyncEngine, environment_id: int, types: Collection[str], limit: int
+) -> Sequence[FollowedEvent]:
+    """The newest events of these types, newest first, of those that one walk of the log comes to."""
+    query = sa.select(event.c.id, event.c.type, event.c.body)
+    walk = Walk(query, event.c.id, [], [event.c.type.in_(types)], event.c.environment_id == environment_id)
+    async with engine.connect() as connection:
+        rows, _ = await read_page(connection, walk, Span(), limit)
+    return [FollowedEvent(*row) for row in rows]
 
 
 async def follow_events(
