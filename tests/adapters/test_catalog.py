@@ -69,6 +69,7 @@ def test_a_folder_that_does_not_exist_is_refused(tmp_path: Path) -> None:
         ({"svix-id": "msg_1"}, {"type": "invoice.paid", "created_at": "2026-01-01T00:00:00Z"}, []),
         ({"x-twilio-email-event-webhook-signature": "x"}, [], ["sendgrid"]),
         ({}, [{"event": "open", "sg_event_id": "e"}], ["sendgrid"]),
+        ({}, [{"event": "open", "email": "ann@example.net", "timestamp": 1767225600}], ["sendgrid"]),
         ({}, {"signature": {"token": "t"}, "event-data": {"event": "opened"}}, ["mailgun"]),
         ({"content-type": ""}, "token=t&timestamp=1&signature=s&recipient=a%40b", ["mailgun"]),
         ({"x-webhook-signature": "00"}, {"type": "email.sent", "timestamp": 1}, ["generic"]),
