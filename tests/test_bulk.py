@@ -113,6 +113,36 @@ async def test_a_job_goes_on_after_an_orderly_restart(database_url: str, tmp_pat
     assert (done.state, done.done) == ("done", 3)
 
 
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_of_two_nodes_one_works_on_a_job_and_the_other_goes_on_when_it_ends(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(work, "POLL_S", 0.02)
+    settings = settings_for(database_url, tmp_path)
+    async with opened(settings) as staying:
+        async with opened(settings) as leaving:
+            await events(leaving, 4)
+            await add_endpoint(leaving, "https://example.com/", active=False)
+            job = await leaving.bulk.order(order(leaving, per_second=5))
+            first = await under_way(leaving, job)
+            await asyncio.sleep(0.1)
+            assert await worker_of(staying, job) == first
+        done = await ended(staying, job)
+    assert (done.state, done.done) == ("done", 4)
+
+
+async def under_way(gateway: Gateway, job: Job) -> int:
+    """The node that took the first step."""
+    async with asyncio.timeout(10):
+        while (node := await worker_of(gateway, job)) is None:
+            await asyncio.sleep(0.01)
+    return node
+
+
+async def worker_of(gateway: Gateway, job: Job) -> int | None:
+    return (await get_job(gateway.engine, ENVIRONMENT, job.id) or job).lease_node
+
+
 async def test_a_preview_that_would_take_too_long_says_at_least(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
