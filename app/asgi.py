@@ -26,6 +26,7 @@ from app.web.receipts import RECEIPTS
 from app.web.recipients import RECIPIENTS
 from app.web.request_log import RequestLog
 from app.web.sources import SOURCES
+from app.web.stats import STATS
 
 
 class Mailweir(Litestar):
@@ -55,6 +56,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
             RECIPIENTS,
             MAPPINGS,
             KEYS,
+            *STATS,
             list_event_types,
         ],
         # Some answers hold a secret, and all of them are JSON.

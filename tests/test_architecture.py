@@ -47,6 +47,7 @@ FLOORS: list[set[str]] = [
         "app.trial",
         "app.mapping_files",
         "app.drift",
+        "app.figures",
     },
     {"app.lanes", "app.drafting", "app.sandbox"},
     {"app.attempts"},
@@ -66,7 +67,7 @@ STORE_FLOORS: list[set[str]] = [
     {"transactions", "views", "roster", "nodes", "readiness", "receipts", "leases", "arrivals", "replies", "copies"},
     {"rollups"},
     {"moves", "accounts", "walks", "ledger", "migrate", "migrations", "idempotency", "drift", "retention", "sealing"},
-    {"settling", "space", "recovery", "forgetting"},
+    {"settling", "space", "recovery", "forgetting", "stats"},
     {"sources", "endpoints", "log", "jobs"},
 ]
 STORE_FLOOR_OF = {room: level for level, rooms in enumerate(STORE_FLOORS) for room in rooms}

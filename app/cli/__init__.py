@@ -34,6 +34,7 @@ VERBS = {
     "endpoints": Verb("app.cli.endpoints:endpoints", "List, add, test and remove subscribers.", _CLIENT),
     "events": Verb("app.cli.events:events", "Search the events that came in.", _CLIENT),
     "deliveries": Verb("app.cli.deliveries:deliveries", "See what was sent to whom, and send it again.", _CLIENT),
+    "stats": Verb("app.cli.stats:stats", "See what came in and went out in numbers.", _CLIENT),
     "receipts": Verb("app.cli.receipts:receipts", "See raw provider requests, and read them again.", _CLIENT),
     "replay": Verb("app.cli.resending:replay", "Send an event again, or many, to those who ask for it.", _CLIENT),
     "recover": Verb("app.cli.resending:recover", "Send an endpoint what failed, or what it never got.", _CLIENT),

@@ -75,6 +75,13 @@ async def get_source(engine: AsyncEngine, vault: Vault, environment_id: int, nam
     return None if row is None else _shown(row, vault)
 
 
+async def source_number(engine: AsyncEngine, environment_id: int, name: str) -> int | None:
+    """The number by which other tables know the source."""
+    async with engine.connect() as connection:
+        row = await _find(connection, environment_id, name)
+    return None if row is None else row.id
+
+
 async def source_secrets(
     engine: AsyncEngine, vault: Vault, environment_id: int, name: str
 ) -> dict[str, list[str]] | None:

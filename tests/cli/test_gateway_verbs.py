@@ -211,3 +211,16 @@ def test_a_table_shows_control_characters_and_markup_as_text(gateway: Shell) -> 
     seen = gateway.on_a_terminal("events", "list", "--source", "odd")
     assert "[2J[red]x" in seen
     assert "\x1b[2J" not in seen
+
+
+def test_stats_tell_numbers_of_all_or_of_one(gateway: Shell) -> None:
+    _source(gateway, "counted", "resend")
+    _ok(gateway.mailweir("trigger", "resend", "delivered", "--source", "counted"))
+    whole = _ok(gateway.mailweir("stats")).row
+    assert whole["inbound"]["receipts"]["accepted"] >= 1
+    of_source = _ok(gateway.mailweir("stats", "--source", "counted", "--bucket", "1h")).row
+    assert (of_source["inbound"]["receipts"], of_source["bucket"]) == ({"accepted": 1}, "1h")
+    assert len(_ok(gateway.mailweir("stats", "--series", "--bucket", "1d")).rows) in (1, 2)
+    assert "inbound.receipts.accepted" in gateway.on_a_terminal("stats")
+    assert gateway.mailweir("stats", "--source", "counted", "--endpoint", "1").code == 2
+    assert gateway.mailweir("stats", "--endpoint", "999").code == 1

@@ -31,6 +31,7 @@ from app.store.log import (
 from app.store.moves import move
 from app.store.recovery import Owed
 from app.store.settling import settle_changed, settle_endpoints
+from app.store.stats import counts_by_bucket, counts_by_subject, read_queue
 from app.store.tables import DELIVERY_STATUSES, RECEIPT_STATUSES
 from app.store.transactions import writing
 from tests.store.world import World
@@ -278,3 +279,24 @@ async def _job(world: World, kind: str) -> Job:
     until = world.clock.now() + timedelta(hours=1)
     order = Order(environment_id=1, kind=kind, until=until, per_second=1.0)
     return await start_job(world.engine, world.ids.next(), order, 1, True, world.clock.now())
+
+
+async def test_counts_are_read_along_the_primary_key_of_each_subject(
+    world: World, plans: Callable[[Awaitable[Any]], Awaitable[list[str]]]
+) -> None:
+    for steps in (
+        await plans(counts_by_bucket(world.engine, 1, "source", 0, 9, 3)),
+        await plans(counts_by_bucket(world.engine, 1, "endpoint", 0, 9, 3, 5)),
+        await plans(counts_by_subject(world.engine, 1, "endpoint", 0, 9)),
+    ):
+        for table, moment in (("rollup", "minute"), ("rollup_hour", "hour")):
+            [step] = [step for step in steps if step.startswith(f"SEARCH {table} ")]
+            assert f"(environment_id=? AND kind=? AND subject_id=? AND {moment}>? AND {moment}<?)" in step
+
+
+async def test_a_queue_is_counted_along_the_index_of_its_status(
+    world: World, plans: Callable[[Awaitable[Any]], Awaitable[list[str]]]
+) -> None:
+    steps = await plans(read_queue(world.engine, 1))
+    for index in ("ix_delivery_due", "ix_delivery_lease", "ix_delivery_held"):
+        assert any(index in step for step in steps), steps
