@@ -13,8 +13,9 @@ from app.clock import Clock
 from app.egress import Egress, PostOutcome, Timing
 from app.lanes import Item
 from app.registry import Endpoint, Registry
-from app.retry import is_tried_again, next_attempt_in_s, outcome_of
+from app.retry import is_tried_again, next_attempt_in_s, outcome_of, pause_in_s
 from app.shaping import transformed
+from app.store.health import Result
 from app.store.ids import DELIVERY, EVENT, public_id, time_ms
 from app.store.leases import AttemptRecord, Begun, Outcome
 from app.store.ledger import STORE_ERRORS
@@ -66,6 +67,10 @@ class Attempts:
             return await self._post(item, endpoint, body)
         return await self._post_in_time(item, endpoint, body, round(endpoint.retry_max_age_s * 1000))
 
+    def postpone(self, item: Item) -> Outcome:
+        """The outcome of a delivery that is given back unattempted, because its endpoint is to be left alone."""
+        return Outcome(item.delivery_id, self._node, PENDING, due_at=self._clock.ms())
+
     def decline(self, item: Item) -> Outcome:
         """The outcome of a delivery whose endpoint is not to be sent to any more, or not for now."""
         endpoint = self._registry.endpoint(item.endpoint_id)
@@ -80,7 +85,8 @@ class Attempts:
             return self.decline(item)
         error = f"a fault of the gateway itself, {type(fault).__name__}; its log says more"
         answer = PostOutcome(None, [], b"", False, NO_TIME, error, "protocol")
-        return self._settle(item, endpoint, answer, _record(self._next_id(), item.attempts + 1, {}, None, answer))
+        record = _record(self._next_id(), item.attempts + 1, {}, None, answer)
+        return msgspec.structs.replace(self._settle(item, endpoint, answer, record), result=None)
 
     async def _post_in_time(self, item: Item, endpoint: Endpoint, body: bytes, max_age_ms: int) -> Outcome:
         """The attempt, unless it is a retry that comes too late; one that somebody asked for by hand never does."""
@@ -124,6 +130,7 @@ class Attempts:
         if wait_s is not None and now_ms + wait_s * 1000 > last_ms:
             wait_s = None
         status = DELIVERED if kind == "delivered" else FAILED if wait_s is None else PENDING
+        why = _why(endpoint, answer, status, record.number)
         metrics.count_attempt(status, answer.timing.total_ms / 1000)
         _report(item, endpoint, record, status, wait_s)
         return Outcome(
@@ -132,11 +139,25 @@ class Attempts:
             status=status,
             due_at=now_ms + round((wait_s or 0) * 1000),
             finished_at=None if status == PENDING else now_ms,
-            error=_why(endpoint, answer, status, record.number),
+            error=why,
             attempt=record,
-            disable_endpoint=endpoint.id if kind == "gone" else None,
             counted_for=(endpoint.environment_id, endpoint.id),
             latency_ms=now_ms - _owed_since(item) if record.number == 1 else None,
+            result=self._result(item, answer, kind, why, wait_s, now_ms),
+        )
+
+    def _result(
+        self, item: Item, answer: PostOutcome, kind: str, why: str | None, wait_s: float | None, now_ms: int
+    ) -> Result | None:
+        if kind == "delivered" and not item.heals:
+            return None
+        pause_s = pause_in_s(_retry_after(answer), answer.status, wait_s or 0.0, now_ms / 1000)
+        return Result(
+            at=now_ms,
+            error=why,
+            probe=item.probe,
+            gone=kind == "gone",
+            resume_at=None if why is None or pause_s is None else now_ms + round(pause_s * 1000),
         )
 
     def _wait_s(self, endpoint: Endpoint, answer: PostOutcome, number: int, now_ms: int) -> float | None:
@@ -145,7 +166,7 @@ class Attempts:
         return next_attempt_in_s(
             number,
             endpoint.schedule_s,
-            retry_after=next((value for name, value in answer.headers if name.lower() == "retry-after"), None),
+            retry_after=_retry_after(answer),
             status=answer.status,
             jitter=self._jitter(),
             now=now_ms / 1000,
@@ -191,6 +212,10 @@ def _record(
         response_body=answer.body,
         response_truncated=answer.truncated,
     )
+
+
+def _retry_after(answer: PostOutcome) -> str | None:
+    return next((value for name, value in answer.headers if name.lower() == "retry-after"), None)
 
 
 def _why(endpoint: Endpoint, answer: PostOutcome, status: str, number: int) -> str | None:

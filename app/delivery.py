@@ -7,7 +7,7 @@ of one endpoint costs the others nothing. A result is queued in the ledger, and 
 """
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
@@ -15,6 +15,7 @@ from functools import partial
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from app.announcements import Announcements
 from app.attempts import Attempts
 from app.bell import Bell
 from app.clock import Clock
@@ -22,11 +23,12 @@ from app.lanes import Item, Lane
 from app.registry import Endpoint, Registry
 from app.settings import Settings
 from app.store.arrivals import NewDelivery
+from app.store.health import WELL, Health
 from app.store.ids import DELIVERY, public_id
 from app.store.leases import Claim, Claimed, Outcome, claim_due, find_work, hold_pending, return_all_of, return_lapsed
 from app.store.ledger import STORE_ERRORS, Ledger, StoreUnavailable
 from app.store.settling import settle_changed
-from app.store.tables import DELIVERED, SENDING
+from app.store.tables import SENDING
 
 log = structlog.get_logger()
 
@@ -44,12 +46,20 @@ class Sender:
     """The deliveries in this node's hands. `bell` tells it that there may be due work in the store."""
 
     def __init__(
-        self, registry: Registry, engine: AsyncEngine, attempts: Attempts, clock: Clock, settings: Settings, node: int
+        self,
+        registry: Registry,
+        engine: AsyncEngine,
+        attempts: Attempts,
+        announcements: Announcements,
+        clock: Clock,
+        settings: Settings,
+        node: int,
     ) -> None:
         self.bell = Bell()
         self._registry = registry
         self._engine = engine
         self._attempts = attempts
+        self._announcements = announcements
         self._clock = clock
         self._settings = settings
         self._node = node
@@ -58,6 +68,7 @@ class Sender:
         self._in_flight = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._queueing: dict[int, Lane] = {}
+        self._health_notes = 0
         self._settle_at = 0.0
         self._ledger: Ledger | None = None
         self._looking: asyncio.Task[None] | None = None
@@ -102,7 +113,8 @@ class Sender:
     def reserve(self, endpoint: Endpoint) -> bool:
         """Keeps a place for a delivery about to be committed; False when it has to wait in the store."""
         lane = self._lane(endpoint)
-        if not self.is_running or lane.stored_work or self._places(lane) <= 0:
+        flowing = lane.is_flowing(self._clock.ms())
+        if not (self.is_running and flowing) or lane.stored_work or self._places(lane) <= 0:
             lane.stored_work = True
             return False
         lane.reserved += 1
@@ -132,6 +144,34 @@ class Sender:
             self._pump(lane)
             self._feed(lane)
 
+    def fared(self, health: Mapping[int, Health]) -> None:
+        """Takes notice of how endpoints are; what waits for one that is to be left alone goes back to the store."""
+        self._health_notes += 1
+        for endpoint_id, noted in health.items():
+            lane = self._lanes.get(endpoint_id)
+            if lane is not None:
+                self._adopt(lane, noted)
+        if any(noted.disabled for noted in health.values()):
+            self._spawn(self._registry.reload())
+        self._announce(health)
+        self.bell.ring()
+
+    def _announce(self, health: Mapping[int, Health]) -> None:
+        """Tells the news that nobody has been told of, as events of their own."""
+        for endpoint_id, noted in health.items():
+            if self._ledger is not None and (arrival := self._announcements.of(endpoint_id, noted)):
+                self._spawn(self._ledger.take_in(arrival))
+
+    def _adopt(self, lane: Lane, health: Health) -> None:
+        lane.health = WELL if health.well else health
+        self._pump(lane)
+
+    def _record(self, outcome: Outcome) -> None:
+        """Queues the outcome of a delivery that was not in flight."""
+        if self._ledger is not None:
+            self._ledger.record(outcome)
+            self._held -= 1
+
     # Sending.
 
     def _lane(self, endpoint: Endpoint) -> Lane:
@@ -152,8 +192,12 @@ class Sender:
 
     def _pump(self, lane: Lane) -> None:
         """Starts attempts while the lane, its pace and the node allow."""
-        self._held -= lane.drop_expired(self._clock.ms())
-        while self.is_running and (wait_s := lane.wait_s(self._clock.monotonic())) is not None:
+        now_ms = self._clock.ms()
+        self._held -= lane.drop_expired(now_ms)
+        if lane.waiting and not lane.is_flowing(now_ms):
+            for item in lane.untimely():
+                self._record(self._attempts.postpone(item))
+        while self.is_running and (wait_s := lane.wait_s(self._clock.monotonic(), now_ms)) is not None:
             if self._is_full:
                 self._queueing[lane.endpoint_id] = lane
                 return
@@ -185,16 +229,17 @@ class Sender:
 
     async def _send(self, item: Item, lane: Lane) -> None:
         began = self._clock.monotonic()
-        failed = False
         try:
             outcome = await self._attempt(item)
-            failed = outcome.attempt is not None and outcome.status != DELIVERED
-            await self._settle(outcome)
+            if outcome.result is not None and outcome.result.gone:
+                lane.shut()
+            if self._ledger is not None:
+                self._ledger.record(outcome)
         finally:
             lane.in_flight -= 1
             self._in_flight -= 1
             self._held -= 1
-            lane.ended(self._clock.monotonic() - began, failed=failed)
+            lane.ended(self._clock.monotonic() - began)
             self._use_slot(lane)
 
     async def _attempt(self, item: Item) -> Outcome:
@@ -204,16 +249,6 @@ class Sender:
         except Exception as fault:
             log.exception("delivery.crashed", delivery_id=public_id(DELIVERY, item.delivery_id))
             return self._attempts.crashed(item, fault)
-
-    async def _settle(self, outcome: Outcome) -> None:
-        """Queues the outcome; after a 410 the endpoint's change is made known before the next attempt starts."""
-        if self._ledger is None:
-            return
-        self._ledger.record(outcome)
-        if outcome.disable_endpoint is not None:
-            with suppress(StoreUnavailable, *STORE_ERRORS):
-                await self._ledger.run(lambda _connection: None)  # it follows the outcome into the store
-                await self._registry.reload()
 
     def _use_slot(self, lane: Lane) -> None:
         """A slot became free: the lanes that queue for one take turns."""
@@ -239,7 +274,11 @@ class Sender:
         """Takes back lapsed leases, feeds the lanes with due work; seconds until there is a reason to look again."""
         await self._registry.reload()
         now = self._clock.ms()
+        notes = self._health_notes
         work = await find_work(self._engine)
+        if notes == self._health_notes:  # else what was read may be older than what this node knows
+            self._learn_health(work.health)
+            self._announce(work.health)
         waits = [self._notice(endpoint_id, due_at, now) for endpoint_id, due_at in work.first_due.items()]
         if work.first_lease_end is not None and work.first_lease_end < now and self._ledger is not None:
             returned: int = await self._ledger.run(partial(return_lapsed, now=now))
@@ -248,6 +287,14 @@ class Sender:
             self._tend(lane)
         await self._settle_strays()
         return min((self._settings.poll_interval_s, *(max(SOON_S, wait_s) for wait_s in waits)))
+
+    def _learn_health(self, health: Mapping[int, Health]) -> None:
+        """What other nodes, or those before a restart, noted."""
+        for endpoint_id in health:
+            if endpoint := self._registry.endpoint(endpoint_id):
+                self._lane(endpoint)
+        for endpoint_id, lane in self._lanes.items():
+            self._adopt(lane, health.get(endpoint_id, WELL))
 
     async def _settle_strays(self) -> None:
         """Now and then: what another node held, or left to be sent, before it heard of an endpoint's change."""
@@ -263,7 +310,7 @@ class Sender:
             return self._settings.poll_interval_s
         if not endpoint.active:
             self._spawn(self._hold(endpoint_id))
-        elif due_at <= now:
+        elif (due_at := max(due_at, self._lane(endpoint).health.resume_at or 0)) <= now:
             self._lane(endpoint).stored_work = True
         else:
             return (due_at - now) / 1000
@@ -285,12 +332,11 @@ class Sender:
     def _give_back(self, lane: Lane) -> None:
         """What waits for an endpoint that was paused, disabled or deleted is held or cancelled at once."""
         while lane.waiting and self._ledger is not None:
-            self._ledger.record(self._attempts.decline(lane.waiting.popleft()))
-            self._held -= 1
+            self._record(self._attempts.decline(lane.waiting.popleft()))
 
     def _feed(self, lane: Lane) -> None:
         """Claims stored work for a lane that is half empty."""
-        if self.is_running and lane.hungry and (places := self._places(lane)) > 0:
+        if self.is_running and lane.is_hungry(self._clock.ms()) and (places := self._places(lane)) > 0:
             lane.claiming = True
             self._spawn(self._claim(lane, places))
 
@@ -302,11 +348,13 @@ class Sender:
                 lane.stored_work = False
                 return
             node, lease_until = self.lease(endpoint)
-            claim = Claim(endpoint.id, limit, node, now=self._clock.ms(), lease_until=lease_until)
+            probe = lane.health.failing
+            limit = 1 if probe else limit
+            claim = Claim(endpoint.id, limit, node, now=self._clock.ms(), lease_until=lease_until, probe=probe)
             claimed: list[Claimed] = await self._ledger.run(partial(claim_due, claim=claim))
             lane.stored_work = len(claimed) == limit
             self._held += len(claimed)
-            lane.waiting.extend(_item(lane.endpoint_id, row, lease_until) for row in claimed)
+            lane.waiting.extend(_item(lane.endpoint_id, row, claim) for row in claimed)
         finally:
             lane.claiming = False
         self._pump(lane)
@@ -328,5 +376,14 @@ class Sender:
             log.warning("sender.store_unavailable", error=str(error))
 
 
-def _item(endpoint_id: int, row: Claimed, lease_until: int) -> Item:
-    return Item(row.delivery_id, endpoint_id, row.event_id, row.event_type, row.body, row.attempts, lease_until)
+def _item(endpoint_id: int, row: Claimed, claim: Claim) -> Item:
+    return Item(
+        row.delivery_id,
+        endpoint_id,
+        row.event_id,
+        row.event_type,
+        row.body,
+        row.attempts,
+        claim.lease_until,
+        probe=claim.probe,
+    )

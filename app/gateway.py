@@ -11,10 +11,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.catalog import Catalog
 from app import metrics
+from app.announcements import Announcements
 from app.attempts import Attempts
 from app.bulk import BulkWork, Plans
 from app.clock import Clock
 from app.delivery import Sender
+from app.drafting import Drafts
 from app.drift import Drifts
 from app.egress import Egress
 from app.forgetting import Forgetting
@@ -139,7 +141,8 @@ class Gateway:
             jitter=lambda: jitter.uniform(-1, 1),
             node=self._node,
         )
-        self.sender = Sender(self.registry, self.engine, attempts, self.clock, settings, self._node)
+        announcements = Announcements(self.registry, Drafts(self.registry, self.ids.next))
+        self.sender = Sender(self.registry, self.engine, attempts, announcements, self.clock, settings, self._node)
         self.ledger = Ledger(
             self._writer,
             Router(self.registry, self.sender, self.ids.next),

@@ -6,11 +6,10 @@ from math import ceil
 import msgspec
 
 from app.registry import Endpoint
+from app.store.health import WELL
 
 READ_AHEAD_MAX = 16
 """Deliveries a lane holds for each attempt it may have in flight, while the endpoint answers fast."""
-STRAINED_AFTER_FAILURES = 5
-"""Failures in a row after which an endpoint is tried by one delivery at a time."""
 DURATION_WEIGHT = 0.2
 """How much the last attempt counts in the lane's idea of how long an attempt takes."""
 
@@ -26,6 +25,10 @@ class Item(msgspec.Struct):
     attempts: int
     """Made before."""
     lease_until: int
+    probe: bool = False
+    """Sent to a failing endpoint to see whether it works again."""
+    heals: bool = False
+    """True when its success would be news, because the endpoint was not well when it was started."""
 
 
 class Lane:
@@ -41,22 +44,38 @@ class Lane:
         self.claiming = False
         self.paced = False
         """True while a timer will start its next attempt."""
+        self.health = WELL
+        self._is_shut = False
+        self._endpoint = endpoint
         self._not_before = 0.0
-        self._failures = 0
         self._duration_s = 0.0
         self._lease_margin_s = lease_margin_s
         self.adapt(endpoint, in_flight_max=in_flight_max)
 
     def adapt(self, endpoint: Endpoint, *, in_flight_max: int) -> None:
-        """Takes over limits that may have changed."""
+        """Takes over limits that may have changed; opens the lane again if it was shut for what is different now."""
+        if self._endpoint is not endpoint:
+            self._endpoint, self._is_shut = endpoint, False
         self._in_flight_max = min(endpoint.in_flight_max, in_flight_max)
         self._interval_s = 1 / endpoint.rate_limit_per_s if endpoint.rate_limit_per_s else 0.0
         self.timeout_ms = endpoint.timeout_s * 1000
 
+    def shut(self) -> None:
+        """Nothing more is started for the endpoint as it is registered now, because it has gone."""
+        self._is_shut = True
+
+    def is_open(self, now_ms: int) -> bool:
+        """Whether the endpoint may be sent to now: not while it asked for a pause, nor before its next probe."""
+        return not self._is_shut and (self.health.resume_at is None or self.health.resume_at <= now_ms)
+
+    def is_flowing(self, now_ms: int) -> bool:
+        """Whether any delivery may be sent to the endpoint, and not just a probe."""
+        return not self.health.failing and self.is_open(now_ms)
+
     @property
     def slots(self) -> int:
-        """How many attempts it may have in flight: one while the endpoint keeps failing."""
-        return 1 if self._failures >= STRAINED_AFTER_FAILURES else self._in_flight_max
+        """How many attempts it may have in flight: one, the probe, while the endpoint keeps failing."""
+        return 1 if self.health.failing else self._in_flight_max
 
     @property
     def held(self) -> int:
@@ -66,6 +85,8 @@ class Lane:
     @property
     def capacity(self) -> int:
         """How many it may hold: no more than can be started before their leases run out."""
+        if self.health.failing:
+            return 1
         ahead = READ_AHEAD_MAX
         if self._duration_s > 0:
             ahead = min(ahead, max(1, int(self._lease_margin_s / self._duration_s / 2)))
@@ -77,10 +98,10 @@ class Lane:
         """How many more it takes."""
         return self.capacity - self.held
 
-    @property
-    def hungry(self) -> bool:
-        """True when the store has work for it and it is half empty."""
-        return self.stored_work and not self.claiming and self.room >= max(1, self.capacity // 2)
+    def is_hungry(self, now_ms: int) -> bool:
+        """True when the store has work for it, it is half empty, and may be sent to."""
+        half_empty = self.room >= max(1, self.capacity // 2)
+        return self.stored_work and not self.claiming and half_empty and self.is_open(now_ms)
 
     @property
     def empty(self) -> bool:
@@ -90,7 +111,7 @@ class Lane:
     @property
     def idle(self) -> bool:
         """True when nothing would be forgotten with it."""
-        return self.empty and not (self.stored_work or self._failures)
+        return self.empty and not self.stored_work and self.health is WELL
 
     def drop_expired(self, now_ms: int) -> int:
         """Lets go of deliveries whose lease would end during an attempt; how many. The store gives them out again."""
@@ -101,9 +122,11 @@ class Lane:
         self.stored_work = self.stored_work or dropped > 0
         return dropped
 
-    def wait_s(self, now: float) -> float | None:
+    def wait_s(self, now: float, now_ms: int) -> float | None:
         """Seconds until the next attempt may start; None while there is nothing to start, or no slot."""
         if not self.waiting or self.in_flight >= self.slots:
+            return None
+        if not (self.waiting[0].probe or self.is_flowing(now_ms)):
             return None
         return max(0.0, self._not_before - now)
 
@@ -111,9 +134,17 @@ class Lane:
         """The next delivery to attempt; counts it as in flight and as paced."""
         self.in_flight += 1
         self._not_before = max(self._not_before, now) + self._interval_s
-        return self.waiting.popleft()
+        item = self.waiting.popleft()
+        item.heals = self.health is not WELL
+        return item
 
-    def ended(self, duration_s: float, *, failed: bool) -> None:
-        """Notes how an attempt went."""
-        self._failures = self._failures + 1 if failed else 0
+    def untimely(self) -> list[Item]:
+        """Takes out what waits and may not be started for now; of a failing endpoint everything but the probe."""
+        untimely = [item for item in self.waiting if not item.probe]
+        self.waiting = deque(item for item in self.waiting if item.probe)
+        self.stored_work = self.stored_work or bool(untimely)
+        return untimely
+
+    def ended(self, duration_s: float) -> None:
+        """Notes how long an attempt took."""
         self._duration_s += (duration_s - self._duration_s) * (DURATION_WEIGHT if self._duration_s else 1)

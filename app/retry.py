@@ -15,6 +15,14 @@ JITTER_FRACTION = 0.1
 RETRY_AFTER_STRETCH_MAX = 2.0
 RATE_LIMITED_WAIT_MAX_S = 3600.0
 
+BREAKER_FAILURES = 5
+"""Failures in a row after which an endpoint is probed by one delivery at a time."""
+DISABLE_FAILURES = 50
+"""Failures in a row after which an endpoint is disabled: after some 19 hours of probes."""
+FIRST_PROBE_IN_S, LAST_PROBE_IN_S = 5.0, 1800.0
+RATE_LIMITED_PAUSE_S = 5.0
+"""How long an endpoint is left alone that answered 429 without saying for how long."""
+
 Outcome = Literal["delivered", "gone", "failed"]
 
 RETRY_WORDS = ("4xx", "5xx", "timeout", "connection")
@@ -57,6 +65,26 @@ def next_attempt_in_s(
 def _longest_wait_s(planned_s: float, status: int | None) -> float:
     stretched_s = planned_s * RETRY_AFTER_STRETCH_MAX
     return max(stretched_s, RATE_LIMITED_WAIT_MAX_S) if status == 429 else stretched_s
+
+
+def probe_in_s(failures: int) -> float:
+    """Seconds until a failing endpoint is probed, after that many failures in a row (BREAKER_FAILURES or more).
+
+    failures  5     6     7     8     9      10     11     12      13 and more
+    wait      10 s  20 s  40 s  80 s  160 s  320 s  640 s  1280 s  30 min
+    """
+    return min(LAST_PROBE_IN_S, FIRST_PROBE_IN_S * 2 ** min(failures - BREAKER_FAILURES, 20))
+
+
+def pause_in_s(retry_after: str | None, status: int | None, planned_s: float, now: float) -> float | None:
+    """Seconds for which a whole endpoint is left alone, because its answer asked for that; None when it did not.
+
+    `planned_s` is the wait of the delivery itself, which bounds what a Retry-After may ask for.
+    """
+    asked_s = parse_retry_after(retry_after, now)
+    if asked_s is not None:
+        return min(asked_s, _longest_wait_s(planned_s, status))
+    return RATE_LIMITED_PAUSE_S if status == 429 else None
 
 
 def parse_retry_after(text: str | float | None, now: float) -> float | None:

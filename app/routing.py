@@ -1,12 +1,13 @@
 """Which endpoints an event is owed to, and whether the sender takes the delivery at once."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from adapters.closures import is_true
 from adapters.errors import ExpressionError
 from app.delivery import Sender
 from app.registry import Endpoint, Registry
 from app.store.arrivals import NewDelivery, NewEvent
+from app.store.health import Health
 from app.store.roster import Versions
 from app.store.tables import HELD, PENDING, SENDING
 
@@ -43,6 +44,10 @@ class Router:
     def dropped(self, deliveries: Sequence[NewDelivery]) -> None:
         """Gives up the places that the sender kept for them."""
         self._sender.forget(deliveries)
+
+    def fared(self, health: Mapping[int, Health]) -> None:
+        """Lets the sender know."""
+        self._sender.fared(health)
 
     def _delivery(self, event: NewEvent, endpoint: Endpoint) -> NewDelivery:
         delivery = NewDelivery(id=self._next_id(), event=event, endpoint_id=endpoint.id, status=PENDING, due_at=0)

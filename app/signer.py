@@ -6,8 +6,6 @@ no shared secret and gets the second alone.
 """
 
 import base64
-import hashlib
-import hmac
 import re
 import secrets as randomness
 from collections.abc import Callable, Sequence
@@ -16,6 +14,7 @@ from typing import Literal
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from adapters.signatures.keyed import keyed_digest
 from app import __version__
 
 USER_AGENT = f"Mailweir/{__version__}"
@@ -50,10 +49,12 @@ class Signer:
             raise ValueError("An endpoint needs at least one secret to sign with.")
         self.public_key = public_key_of(secrets[0]) if kind == "ed25519" else None
         self._version = "v1a" if kind == "ed25519" else "v1"
-        self._signs: list[Sign] = [_ed25519(text) if kind == "ed25519" else _hmac(secret_key(text)) for text in secrets]
+        self._signs: list[Sign] = [
+            _ed25519(text) if kind == "ed25519" else keyed_digest(secret_key(text), "sha256") for text in secrets
+        ]
         self._ends_at_s = [inf, *ends_at_s, *[inf] * len(secrets)][: len(secrets)]
         self._next_end_s = min(self._ends_at_s)
-        self._sign_body = _hmac(secrets[0].encode()) if kind == "hmac" else None
+        self._sign_body = keyed_digest(secrets[0].encode(), "sha256") if kind == "hmac" else None
         self._fixed = {"Content-Type": "application/json", "User-Agent": USER_AGENT}
 
     def headers(self, *, webhook_id: str, event_type: str, body: bytes, attempt: int, unix_s: int) -> dict[str, str]:
@@ -132,18 +133,6 @@ def _private_key(text: str) -> Ed25519PrivateKey:
 
 def _ed25519(private_key: str) -> Sign:
     return _private_key(private_key).sign
-
-
-def _hmac(key: bytes) -> Sign:
-    # Copying a keyed HMAC skips the key schedule, which for a small body is most of the work.
-    keyed = hmac.new(key, digestmod=hashlib.sha256)
-
-    def sign(message: bytes) -> bytes:
-        mac = keyed.copy()
-        mac.update(message)
-        return mac.digest()
-
-    return sign
 
 
 def _base64(raw: bytes) -> str:

@@ -50,7 +50,7 @@ FLOORS: list[set[str]] = [
         "app.figures",
     },
     {"app.lanes", "app.drafting", "app.sandbox"},
-    {"app.attempts"},
+    {"app.attempts", "app.announcements"},
     {"app.delivery"},
     {"app.routing", "app.ingest", "app.bulk"},
     {"app.gateway"},
@@ -64,6 +64,7 @@ FLOOR_OF = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 # The store has floors of its own.
 STORE_FLOORS: list[set[str]] = [
     {"tables", "engine", "prepared", "ids", "errors"},
+    {"health"},
     {"transactions", "views", "roster", "nodes", "readiness", "receipts", "leases", "arrivals", "replies", "copies"},
     {"rollups"},
     {"moves", "accounts", "walks", "ledger", "migrate", "migrations", "idempotency", "drift", "retention", "sealing"},

@@ -11,7 +11,9 @@ from app.retry import (
     next_attempt_in_s,
     outcome_of,
     parse_retry_after,
+    pause_in_s,
     planned_times_ms,
+    probe_in_s,
 )
 
 NOW = 1_772_000_000.0
@@ -35,6 +37,21 @@ def test_a_schedule_of_its_own_ends_after_its_last_wait() -> None:
     assert next_attempt_in_s(1, [7], now=NOW) == 7
     assert next_attempt_in_s(2, [7], now=NOW) is None
     assert next_attempt_in_s(1, [], now=NOW) is None
+
+
+def test_probes_wait_twice_as_long_each_time_up_to_half_an_hour() -> None:
+    waits = [probe_in_s(failures) for failures in range(5, 17)]
+    assert waits == [5, 10, 20, 40, 80, 160, 320, 640, 1280, 1800, 1800, 1800]
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "status", "pause_s"),
+    [("60", 429, 60), ("7200", 429, 3600), (None, 429, 5), ("8", 503, 8), ("60", 503, 10), (None, 503, None)],
+)
+def test_a_pause_is_as_long_as_the_endpoint_asks_within_the_bounds_of_a_wait(
+    retry_after: str | None, status: int, pause_s: float | None
+) -> None:
+    assert pause_in_s(retry_after, status, 5.0, now=0) == pause_s
 
 
 @given(attempts, jitters)

@@ -83,23 +83,6 @@ async def test_one_endpoint_has_at_most_its_share_of_the_attempts(
         assert len(hanging.requests) == 2
 
 
-async def test_an_endpoint_that_keeps_failing_is_tried_by_one_delivery_at_a_time(
-    database_url: str, tmp_path: Path
-) -> None:
-    async with opened(settings_for(database_url, tmp_path)) as gateway:
-        account = await add_account(gateway, "mailgun")
-        failures = [Answer(500)] * 5
-        async with serve(*failures, HANG) as sink:
-            await add_endpoint(gateway, sink.url, max_in_flight=10, timeout_s=60)
-            for number in range(5):
-                await account.post("opened")
-                await sink.arrived(number + 1)
-            await asyncio.sleep(0.1)
-            await asyncio.gather(*(account.post("opened") for _ in range(20)))
-            await asyncio.sleep(0.3)
-            assert len(sink.requests) == 6
-
-
 async def test_what_waits_in_memory_for_a_paused_endpoint_is_held_at_once(database_url: str, tmp_path: Path) -> None:
     async with opened(settings_for(database_url, tmp_path)) as gateway, serve(HANG) as hanging:
         account = await add_account(gateway, "mailgun")

@@ -13,6 +13,7 @@ from adapters.events import iso_millis
 from app.store import settling
 from app.store.accounts import bump_config
 from app.store.errors import SecretInUse
+from app.store.health import forget_health
 from app.store.settling import settle
 from app.store.tables import EndpointRow, table_of
 from app.store.transactions import writing
@@ -244,9 +245,12 @@ async def _update(
         .values(values | {"updated_at": now})
         .returning(*_endpoint.c)
     )
+    begins_anew = bool(values.get("active")) or "url" in values
     async with writing(engine) as connection:
         await bump_config(connection, environment_id)
         row = (await connection.execute(update)).one_or_none()
+        if row is not None and begins_anew:
+            await connection.run_sync(forget_health, endpoint_id)
     if row is None:
         return None
     await make_known()

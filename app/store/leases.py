@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.store.engine import skip_locked, storable
+from app.store.health import Health, Result, by_endpoint, note_results, read_health, take_probe
 from app.store.ids import time_ms
 from app.store.prepared import Prepared, insert_into
 from app.store.tables import (
@@ -115,6 +116,8 @@ class Claim(msgspec.Struct, frozen=True):
     node: int
     now: int
     lease_until: int
+    probe: bool = False
+    """One delivery of a failing endpoint, if no other node has taken its place."""
 
 
 class Claimed(msgspec.Struct, frozen=True):
@@ -154,12 +157,12 @@ class Outcome(msgspec.Struct, frozen=True):
     finished_at: int | None = None
     error: str | None = None
     attempt: AttemptRecord | None = None
-    disable_endpoint: int | None = None
-    """The endpoint that said it is gone."""
     counted_for: tuple[int, int] | None = None
-    """The environment and the endpoint in whose statistics it counts."""
+    """The environment and the endpoint for which the attempt counts."""
     latency_ms: int | None = None
     """Of a first attempt: from the arrival of its event to its end."""
+    result: Result | None = None
+    """What the attempt says of its endpoint; None where it says nothing new: one more success of one that is well."""
 
 
 class Begun(msgspec.Struct, frozen=True):
@@ -170,12 +173,13 @@ class Begun(msgspec.Struct, frozen=True):
 
 
 class Work(msgspec.Struct, frozen=True):
-    """What there is to do; times are milliseconds since 1970."""
+    """What there is to do, and which endpoints are not well; times are milliseconds since 1970."""
 
     first_due: dict[int, int]
     """Of every endpoint with pending deliveries, when the first of them is due."""
     first_lease_end: int | None
     """When the first lease of any node ends."""
+    health: dict[int, Health]
 
 
 async def find_work(engine: AsyncEngine) -> Work:
@@ -183,7 +187,8 @@ async def find_work(engine: AsyncEngine) -> Work:
     async with engine.connect() as connection:
         rows = await connection.execute(_FIRST_DUE)
         first_due = {endpoint_id: due_at for endpoint_id, due_at in rows if due_at is not None}
-        return Work(first_due, (await connection.execute(_FIRST_LEASE_END)).scalar())
+        first_lease_end = (await connection.execute(_FIRST_LEASE_END)).scalar()
+        return Work(first_due, first_lease_end, await connection.run_sync(read_health))
 
 
 async def begun(engine: AsyncEngine, delivery_id: int) -> Begun | None:
@@ -209,24 +214,34 @@ def claim_due(connection: sa.Connection, claim: Claim) -> list[Claimed]:
     )
     found = connection.execute(skip_locked(connection.dialect, due), {"now": claim.now, "limit": claim.limit})
     ids = found.scalars().all()
-    if not ids:
+    if not ids or (claim.probe and not take_probe(connection, claim.endpoint_id, claim.now, claim.lease_until)):
         return []
     connection.execute(_CLAIM, {"ids": ids, "node": claim.node, "until": claim.lease_until})
     return [Claimed(*row) for row in connection.execute(_CLAIMED, {"ids": ids})]
 
 
-def record_outcomes(connection: sa.Connection, outcomes: Sequence[Outcome]) -> None:
-    """Adds the attempts and settles the deliveries that are still this node's; a lost lease leaves the status alone."""
+def record_outcomes(connection: sa.Connection, outcomes: Sequence[Outcome]) -> dict[int, Health]:
+    """Adds the attempts and settles the deliveries that are still this node's; a lost lease leaves the status alone.
+
+    Gives the health of the endpoints that had something to note; those that must not be sent to any more are disabled.
+    """
     check_change(SENDING, {outcome.status for outcome in outcomes})
     made = [(outcome.delivery_id, outcome.attempt) for outcome in outcomes if outcome.attempt is not None]
     _INSERT_ATTEMPTS.run(connection, [_attempt_row(*pair) for pair in made])
     _SETTLE.run(connection, [_settlement(outcome) for outcome in outcomes])
-    for outcome in outcomes:
-        if outcome.disable_endpoint is not None:
-            _disable(connection, outcome.disable_endpoint, outcome.error or "", outcome.due_at)
+    results = [
+        (outcome.counted_for[1], outcome.result)
+        for outcome in outcomes
+        if outcome.result is not None and outcome.counted_for is not None
+    ]
+    noted = note_results(connection, by_endpoint(results)) if results else {}
+    for endpoint_id, health in noted.items():
+        if health.disabled:
+            _disable(connection, endpoint_id, health)
+    return noted
 
 
-def _disable(connection: sa.Connection, endpoint_id: int, reason: str, disabled_at: int) -> None:
+def _disable(connection: sa.Connection, endpoint_id: int, health: Health) -> None:
     """The environment first, as everybody does who changes an endpoint: two who lock in turn never wait in a circle."""
     active = sa.select(_endpoint.c.environment_id).where(_endpoint.c.id == endpoint_id, _endpoint.c.active)
     connection.execute(
@@ -237,7 +252,7 @@ def _disable(connection: sa.Connection, endpoint_id: int, reason: str, disabled_
     connection.execute(
         sa.update(_endpoint)
         .where(_endpoint.c.id == endpoint_id, _endpoint.c.active)
-        .values(active=False, disabled_reason=storable(reason), updated_at=disabled_at)
+        .values(active=False, disabled_reason=storable(health.why_disabled), updated_at=health.news_at)
     )
 
 

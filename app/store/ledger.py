@@ -9,7 +9,7 @@ because what a subscriber has received cannot be asked for again.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol
@@ -21,6 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.store.arrivals import Arrival, NewDelivery, NewEvent, store_arrivals
 from app.store.engine import Writer
 from app.store.errors import driver_message, is_unavailable
+from app.store.health import Health
 from app.store.leases import Outcome, record_outcomes
 from app.store.rollups import count_up
 from app.store.roster import Versions, hold_versions
@@ -67,6 +68,10 @@ class Router(Protocol):
 
     def dropped(self, deliveries: Sequence[NewDelivery]) -> None:
         """They were not written."""
+        ...
+
+    def fared(self, health: Mapping[int, Health]) -> None:
+        """How the endpoints are whose attempts were recorded, where there is something to know."""
         ...
 
 
@@ -195,14 +200,18 @@ class Ledger:
         arrivals = [work for work, _ in group if isinstance(work, Arrival)]
         for arrival in arrivals:
             arrival.deliveries = []
-        results = await self._written(group, arrivals)
+        results, health = await self._written(group, arrivals)
         self._on_commit(len(group), loop.time() - began)
+        if health:
+            self._router.fared(health)
         self._tell_router(arrivals)
         for (_, future), result in zip(group, results, strict=True):
             if future is not None and not future.done():
                 future.set_result(result)
 
-    async def _written(self, group: Sequence[Write], arrivals: Sequence[Arrival]) -> list[Any]:
+    async def _written(
+        self, group: Sequence[Write], arrivals: Sequence[Arrival]
+    ) -> tuple[list[Any], Mapping[int, Health]]:
         """The results of the group's tasks; begins again whenever the registrations have changed meanwhile."""
         while True:
             try:
@@ -245,19 +254,20 @@ def _fail(future: asyncio.Future[Any] | None, error: StoreUnavailable) -> None:
 
 def _apply(
     connection: sa.Connection, group: Sequence[Write], arrivals: Sequence[Arrival], versions: Versions | None
-) -> list[Any]:
+) -> tuple[list[Any], Mapping[int, Health]]:
     """The transaction: arrivals met by the registrations of `versions`, outcomes, tasks in their order, the counts."""
     outcomes = [work for work, _ in group if isinstance(work, Outcome)]
-    if arrivals:
-        disables = any(outcome.disable_endpoint is not None for outcome in outcomes)
-        if hold_versions(connection, to_change=disables) != versions:
+    may_disable = any(outcome.result is not None and outcome.result.may_disable for outcome in outcomes)
+    if arrivals or may_disable:
+        held = hold_versions(connection, to_change=may_disable)
+        if arrivals and held != versions:
             raise RegistrationsChanged
+    if arrivals:
         store_arrivals(connection, arrivals)
-    if outcomes:
-        record_outcomes(connection, outcomes)
+    health = record_outcomes(connection, outcomes) if outcomes else {}
     results = [None if isinstance(work, Arrival | Outcome) else work(connection) for work, _ in group]
     count_up(connection, arrivals, outcomes)
-    return results
+    return results, health
 
 
 def _nothing(_connection: sa.Connection) -> None:

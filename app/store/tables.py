@@ -201,6 +201,24 @@ class EndpointRow(_Row, table=True):
     deleted_at: datetime | None = _time(default=None)
 
 
+class EndpointHealthRow(_Row, table=True):
+    """How an endpoint fares that has failed; there is no row for one that never has.
+
+    `resume_at` is when it may be sent to again, `news` the change of its state that nobody has been told of yet.
+    """
+
+    endpoint_id: int = Field(primary_key=True, foreign_key="endpoint.id")
+    failures: int = 0
+    """Counted ones, in a row."""
+    failing_since: datetime | None = _time(default=None)
+    resume_at: datetime | None = _time(default=None)
+    news: str | None = None
+    """failing, recovered or disabled."""
+    news_at: datetime | None = _time(default=None)
+    reason: str | None = None
+    """What the last failed attempt ended with."""
+
+
 class ReceiptRow(_Row, table=True):
     """One raw provider request. `once_digest` is of the single-use token some providers sign."""
 

@@ -6,9 +6,11 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from adapters.events import iso_millis
 from app.signer import generate_key_pair, generate_secret, public_key_of
 from app.store import endpoints
 from app.store.endpoints import PAUSED, OldSecret
+from app.store.health import Health, health_of
 from app.store.views import shown
 from app.vault import VaultError
 from app.web.context import ApiRequest, gateway_of, known_number, principal_of
@@ -61,16 +63,30 @@ async def shown_endpoint(
     fields["old_secrets"] = _old_secrets(endpoint, public_keys[1:], shown(gateway_of(request).clock.now()))
     return Endpoint(
         **fields,
-        state=_state(endpoint),
+        **_health(endpoint, await health_of(gateway_of(request).engine, endpoint.id)),
         public_key=public_keys[0] if public_keys else None,
         secret=secret if secret and not has_keys else UNSET,
     )
 
 
-def _state(endpoint: endpoints.Endpoint) -> State:
+def _health(endpoint: endpoints.Endpoint, health: Health) -> dict[str, Any]:
+    return {
+        "state": _state(endpoint, health),
+        "failures": health.failures,
+        "failing_since": _shown_ms(health.failing_since),
+        "resumes_at": _shown_ms(health.resume_at) if endpoint.active else None,
+        "last_error": health.reason if health.failures else None,
+    }
+
+
+def _state(endpoint: endpoints.Endpoint, health: Health) -> State:
     if endpoint.active:
-        return "healthy"
+        return "failing" if health.failing else "healthy"
     return "paused" if endpoint.disabled_reason == PAUSED else "disabled"
+
+
+def _shown_ms(unix_ms: int | None) -> str | None:
+    return None if unix_ms is None else iso_millis(unix_ms)
 
 
 def _old_secrets(endpoint: endpoints.Endpoint, public_keys: list[str], now: str) -> list[OldSecret]:

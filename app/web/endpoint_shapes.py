@@ -112,14 +112,21 @@ class EndpointChange(_Options, kw_only=True, forbid_unknown_fields=True):
 EndpointInput = EndpointNew | EndpointChange
 
 
-State = Literal["healthy", "paused", "disabled"]
-"""Sent to; inactive because a person wanted that; inactive because the gateway or its endpoint did."""
+State = Literal["healthy", "failing", "paused", "disabled"]
+"""Sent to; probed by one delivery at a time; inactive because a person wanted that, or because the gateway or its
+endpoint did."""
 
 
 class Endpoint(endpoints.Endpoint, frozen=True, kw_only=True):
     """A registration as it is shown; `events` are in the caller's words."""
 
     state: State
+    failures: int = 0
+    """Counted failed attempts in a row."""
+    failing_since: str | None = None
+    resumes_at: str | None = None
+    """Nothing is sent to it before: it is failing, or has asked for a pause."""
+    last_error: str | None = None
     public_key: str | None = None
     """whpk_…, what an ed25519 endpoint verifies with."""
     secret: str | UnsetType = UNSET

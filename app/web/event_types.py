@@ -61,21 +61,22 @@ _RULE = NoticeAlert(id=2, name="Bounces", kind="bounce_rate")
 _SINCE = "2026-03-03T08:10:00.000Z"
 _NOTICES = {
     "endpoint.failing": Notice(
-        summary="https://example.com/hook keeps failing: 5 attempts in a row, the last one answered 503.",
+        summary="https://example.com/hook keeps failing: 5 attempts in a row, the last one: answered 503.",
         since=_SINCE,
         numbers={"failed_attempts": 5},
         endpoint=_ENDPOINT,
     ),
     "endpoint.disabled": Notice(
-        summary="https://example.com/hook was disabled after 50 failed attempts in a row; its deliveries are held.",
+        summary="https://example.com/hook was disabled, and its deliveries are held: 50 attempts in a row have failed; "
+        "the last one: answered 503.",
         since=_SINCE,
         numbers={"failed_attempts": 50},
         endpoint=_ENDPOINT,
     ),
     "endpoint.recovered": Notice(
-        summary="https://example.com/hook takes deliveries again after 12 failed attempts.",
+        summary="https://example.com/hook takes deliveries again.",
         since=_SINCE,
-        numbers={"failed_attempts": 12},
+        numbers={"failing_s": 300},
         endpoint=_ENDPOINT,
     ),
     "source.silent": Notice(
