@@ -12,10 +12,12 @@ from adapters.notices import Notice, OperationalEvent
 from adapters.reader import MappedEvent, Quarantined, Reading
 from adapters.request import NativeRequest
 from app.erasure import FORGOTTEN
+from app.redaction import HEADERS_KEPT, Redaction
 from app.registry import Registry, Source
 from app.store.arrivals import Arrival, NewEvent, NewReceipt
 from app.store.ids import EVENT, public_id
 from app.store.receipts import StoredReceipt
+from app.store.tables import REDACTED
 
 ONCE_DIGEST_BYTES = 16
 URL_CHARS_MAX = 2_048
@@ -32,6 +34,8 @@ class Drafts:
 
     def receipt(self, source: Source, adapter: Adapter, request: NativeRequest) -> NewReceipt:
         """The request as it is kept: what proves who sent it stays, what would let a reader pose as them does not."""
+        if source.redaction is not None:
+            return self._redacted_receipt(source, source.redaction, request)
         return NewReceipt(
             id=self._next_id(),
             environment_id=source.environment_id,
@@ -42,8 +46,23 @@ class Drafts:
             body=request.body,
         )
 
+    def _redacted_receipt(self, source: Source, redaction: Redaction, request: NativeRequest) -> NewReceipt:
+        headers = {name: value for name, value in request.headers.items() if name in HEADERS_KEPT}
+        return NewReceipt(
+            id=self._next_id(),
+            environment_id=source.environment_id,
+            source_id=source.id,
+            method=request.method,
+            url=request.url.partition("?")[0][:URL_CHARS_MAX],
+            headers=_json.encode(headers),
+            body=redaction.of_body(request.body),
+            withheld=REDACTED,
+        )
+
     def arrival(self, source: Source, receipt: NewReceipt, reading: Reading, received_ms: int) -> Arrival:
         """The receipt with everything that was read from it; `received_ms` is milliseconds since 1970."""
+        if source.redaction is not None:
+            _redact(reading, source.redaction)
         if reading.quarantined:
             receipt.problems = _json.encode(reading.quarantined)
             receipt.reason = reading.quarantined[0].reason
@@ -135,8 +154,16 @@ class Drafts:
         )
 
 
+def _redact(reading: Reading, redaction: Redaction) -> None:
+    reading.quarantined = redaction.of_quarantined(reading.quarantined)
+    reading.unnamed = redaction.of_unnamed(reading.unnamed)
+    for mapped in reading.events:
+        mapped.data = redaction.of_event(mapped.data)
+        mapped.dedup_key = redaction.of_dedup_key(mapped.dedup_key)
+
+
 def keep_to_unread(reading: Reading, stored: StoredReceipt) -> None:
-    """Of a receipt that addresses were taken out of, only what could not be read before may become events.
+    """Of a receipt that addresses were or are taken out of, only what could not be read before may become events.
 
     The rest was events already, and without the addresses it would not be recognised as the same.
     """

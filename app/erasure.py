@@ -10,13 +10,14 @@ import base64
 import binascii
 import re
 from collections.abc import Mapping
-from functools import cache
+from functools import lru_cache
 from itertools import chain
 from typing import NamedTuple
 
 FORGOTTEN = "(forgotten)"
 """What stands in place of an address that was forgotten."""
 
+SPELLINGS_KEPT = 512
 WRAPPED_MAX = 4
 """How deep base64 is opened: an attached mail within a raw mail within a field."""
 
@@ -114,7 +115,7 @@ def _begins(stored: bytes, found: re.Match[bytes]) -> bool:
     return not (chr(byte).isalnum() or byte in _LOCAL or byte > 127)
 
 
-@cache
+@lru_cache(SPELLINGS_KEPT)
 def _forms(address: str) -> tuple[str, ...]:
     """The address, and the one with the domain's other spelling where that has letters beyond ASCII."""
     local, _, domain = address.rpartition("@")
@@ -128,7 +129,7 @@ def _forms(address: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys((address, *others)))
 
 
-@cache
+@lru_cache(SPELLINGS_KEPT)
 def _searched(address: str) -> Searched:
     local, _, domain = address.rpartition("@")
     at = rb"(?P<at>" + _written("@") + rb"|=)"

@@ -11,6 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.clock import Clock
 from app.erasure import FORGOTTEN, Eraser
+from app.redaction import pseudonym
+from app.registry import Registry
 from app.store.engine import WRITES
 from app.store.forgetting import Chunk, Forgotten, Hits, Stored, forget_drift, forget_in, forget_jobs, read_chunk
 from app.store.ledger import Ledger
@@ -37,14 +39,15 @@ class Walked(NamedTuple):
 class Forgetting:
     """Takes addresses out of one database. A dry run does all of it in transactions that are rolled back."""
 
-    def __init__(self, engine: AsyncEngine, ledger: Ledger, clock: Clock) -> None:
+    def __init__(self, engine: AsyncEngine, ledger: Ledger, clock: Clock, registry: Registry) -> None:
         self._engine = engine
         self._ledger = ledger
         self._clock = clock
+        self._registry = registry
 
     async def walk(self, environment_id: int, address: str, *, after: int = 0, dry_run: bool = False) -> Walked:
         """Looks at what came after that number, for WALK_S seconds; goes on from where the walk before it ended."""
-        eraser = Eraser({address: FORGOTTEN})
+        eraser = Eraser(dict.fromkeys(self._names(environment_id, address), FORGOTTEN))
         deadline = self._clock.monotonic() + WALK_S
         forgotten = Forgotten()
         if after == 0:
@@ -62,6 +65,12 @@ class Forgetting:
         if not dry_run:
             log.info("recipient.forgotten", finished=at is None, receipts=forgotten.receipts, events=forgotten.events)
         return Walked(forgotten, at)
+
+    def _names(self, environment_id: int, address: str) -> list[str]:
+        """The address, and the pseudonym that stands for it where a source redacts."""
+        environment = self._registry.find_environment(environment_id)
+        key = environment and environment.pseudonym_key
+        return [address, pseudonym(address, key)] if key else [address]
 
     async def _forget_beside_the_log(self, environment_id: int, eraser: Eraser, dry_run: bool) -> Forgotten:
         task = partial(forget_drift, environment_id=environment_id, eraser=eraser)

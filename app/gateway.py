@@ -167,7 +167,7 @@ class Gateway:
         self.bulk = BulkWork(self.plans, self.engine, self.ledger, self.sender, self.clock, self.ids, self._node)
         self.bulk.start()
         self._closing.push_async_callback(self.bulk.close)
-        self.forgetting = Forgetting(self.engine, self.ledger, self.clock)
+        self.forgetting = Forgetting(self.engine, self.ledger, self.clock, self.registry)
         self.housekeeping = Housekeeping(self.engine, self.ledger, self.clock, kept_days=settings.retention_days)
         self.housekeeping.start()
         self._closing.push_async_callback(self.housekeeping.close)

@@ -25,7 +25,7 @@ from app.store.arrivals import Arrival, NewReceipt
 from app.store.errors import driver_message, is_unavailable
 from app.store.ledger import STORE_ERRORS, Ledger, StoreUnavailable
 from app.store.receipts import StoredReceipt, load_receipt
-from app.store.tables import REJECTED
+from app.store.tables import REDACTED, REJECTED
 from app.visits import Visits
 
 log = structlog.get_logger()
@@ -227,14 +227,14 @@ class Ingest:
             raise NotReprocessable("there is no such receipt")
         if stored.status == REJECTED:
             raise NotReprocessable("the receipt did not verify, so it never becomes an event")
-        if stored.withheld is not None and not stored.body:
+        if stored.withheld == REDACTED or (stored.withheld is not None and not stored.body):
             raise NotReprocessable("its body is not kept any more")
         source = next((source for source in self._registry.sources() if source.id == stored.source_id), None)
         if source is None or source.adapter is None:
             raise NotReprocessable("the receipt's source, or the mapping of its provider, is gone")
         reading = source.adapter.read(_native(stored), None, None, stored.received_ms)
         reading.once = None
-        if stored.withheld is not None:
+        if stored.withheld is not None or source.redaction is not None:
             keep_to_unread(reading, stored)
         await mark_replies(self._engine, source.environment_id, reading.events)
         arrival = self._drafts.arrival(source, receipt_again(source, stored), reading, stored.received_ms)

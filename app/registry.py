@@ -21,6 +21,7 @@ from adapters.catalog import Catalog
 from adapters.errors import UnknownProvider
 from adapters.events import MESSAGE_TYPES, OPT_IN_TYPES, canonical_type
 from adapters.expressions import Expression, compile_expression
+from app.redaction import Redaction
 from app.retry import DEFAULT_SCHEDULE_S
 from app.settings import Settings
 from app.signer import Signer, generate_secret
@@ -41,6 +42,8 @@ class Environment(msgspec.Struct, frozen=True):
 
     env_id: str
     org_id: str
+    pseudonym_key: bytes | None = None
+    """None where no source ever redacted, or where it cannot be opened."""
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -54,6 +57,8 @@ class Source(msgspec.Struct, frozen=True):
     secrets: dict[str, list[str]] | None
     """None where the source was added with "verification": "none"."""
     options: dict[str, Any]
+    redaction: Redaction | None = None
+    """None where everything is kept."""
     trouble: str | None = None
     """Why nothing can be accepted from it now, though the provider is to try again."""
 
@@ -133,6 +138,10 @@ class Registry:
         """The environment's public names."""
         return self._environments[environment_id]
 
+    def find_environment(self, environment_id: int) -> Environment | None:
+        """The same; None for one that it has not heard of."""
+        return self._environments.get(environment_id)
+
     def wanting(self, environment_id: int, event_type: str) -> Sequence[Endpoint]:
         """The endpoints of the environment that asked for the type, paused ones included; filters not yet applied."""
         return self._wanting.get((environment_id, event_type), ())
@@ -157,7 +166,7 @@ class Registry:
         }
 
     def _load(self, roster: Roster) -> None:
-        self._environments = {row.id: Environment(env_id=row.env_id, org_id=row.org_id) for row in roster.environments}
+        self._environments = {row.id: self._open_environment(row) for row in roster.environments}
         self._sources = {row.name: self._open_source(row) for row in roster.sources}
         self._endpoints = {row.id: self._opened_endpoint(row) for row in roster.endpoints}
         self._rows = {row.id: row for row in roster.endpoints}
@@ -167,6 +176,15 @@ class Registry:
                 wanting[endpoint.environment_id, event_type].append(endpoint)
         self._wanting = dict(wanting)
         self._versions = roster.versions
+
+    def _open_environment(self, row: Any) -> Environment:
+        key: bytes | None = None
+        if row.pseudonym_key_sealed is not None:
+            try:
+                key = bytes.fromhex(self._vault.open(row.pseudonym_key_sealed))
+            except VaultError as error:
+                log.error("environment.unreadable", env_id=row.env_id, error=str(error))  # noqa: TRY400 - it says it all
+        return Environment(env_id=row.env_id, org_id=row.org_id, pseudonym_key=key)
 
     def _open_source(self, row: Any) -> Source:
         secrets: dict[str, list[str]] | None = None
@@ -179,6 +197,9 @@ class Registry:
                 secrets = {}
                 trouble = "The secrets of this source cannot be opened"
                 log.error("source.unreadable", source=row.name, error=str(error))  # noqa: TRY400 - it says it all
+        key = self._environments[row.environment_id].pseudonym_key
+        if row.redact and key is None:
+            trouble = "The key for what this source redacts cannot be opened"
         return Source(
             id=row.id,
             environment_id=row.environment_id,
@@ -187,6 +208,7 @@ class Registry:
             adapter=self._adapter(row.name, row.provider),
             secrets=secrets,
             options=row.options,
+            redaction=Redaction(row.redact, key) if row.redact and key else None,
             trouble=trouble,
         )
 

@@ -37,6 +37,6 @@ async def _reseal(settings: Settings) -> dict[str, int]:
     async with opened_database(settings.database_url) as engine:
         vault = Vault.from_settings(settings)
         return {
-            "sources_and_endpoints": await reseal_secrets(engine, vault),
+            "secrets": await reseal_secrets(engine, vault),
             "replies": await reseal_replies(engine, vault),
         }

@@ -62,6 +62,7 @@ def show_source(client: Client, name: str) -> None:
 )
 @option("--option", "options", multiple=True, metavar="NAME=VALUE", help="What is not secret, such as topic_arns.")
 @option("--no-verification", is_flag=True, help="Take requests that prove nothing.")
+@option("--redact", metavar="WORDS", help="What is never stored, with commas: recipient,subject,ip,metadata.user_id, …")
 @option("--simulated", is_flag=True, help="Take the keys that `mailweir trigger PROVIDER` signs with.")
 @with_client
 def add_source(
@@ -71,6 +72,7 @@ def add_source(
     secrets: Sequence[str],
     options: Sequence[str],
     no_verification: bool,
+    redact: str | None,
     simulated: bool,
 ) -> None:
     """Add the source NAME of PROVIDER, and show the URL that the provider is to post to.
@@ -89,6 +91,7 @@ def add_source(
         "secrets": {**(_simulated(provider) if simulated else {}), **given_texts(secrets)},
         "options": given_values(options),
         "verification": "none" if no_verification else "required",
+        "redact": [word.strip() for word in (redact or "").split(",") if word.strip()],
     }
     show_one(client.post(_PATH, body))
 

@@ -15,12 +15,14 @@ from app.store.errors import LastAdminKey
 from app.store.tables import ApiKeyRow, EnvironmentRow, OrganizationRow, table_of
 from app.store.transactions import alone, writing
 from app.store.views import shown, shown_or_none
+from app.vault import Vault
 
 ADMIN, WRITE, READ = "admin", "write", "read"
 ROLES = (ADMIN, WRITE, READ)
 
 KEY_PREFIX = "mw_live_"
 KEY_RANDOM_BYTES = 30
+PSEUDONYM_KEY_BYTES = 32
 HINT_CHARS = len(KEY_PREFIX) + 4
 FIRST_KEY_NAME = "first start"
 SETTINGS_KEY_NAME = "settings"
@@ -133,6 +135,15 @@ async def bump_config(connection: AsyncConnection, environment_id: int) -> None:
         sa.update(_environment)
         .where(_environment.c.id == environment_id)
         .values(config_version=_environment.c.config_version + 1)
+    )
+
+
+async def make_pseudonym_key(connection: AsyncConnection, vault: Vault, environment_id: int) -> None:
+    """Gives the environment the key of its pseudonyms, unless it has one; for all time, so that they stay the same."""
+    await connection.execute(
+        sa.update(_environment)
+        .where(_environment.c.id == environment_id, _environment.c.pseudonym_key_sealed.is_(None))
+        .values(pseudonym_key_sealed=vault.seal(secrets.token_hex(PSEUDONYM_KEY_BYTES)))
     )
 
 

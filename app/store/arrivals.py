@@ -12,6 +12,7 @@ from app.store.prepared import Prepared, insert_into
 from app.store.tables import (
     ACCEPTED,
     DUPLICATE,
+    FORGOTTEN_IN_PART,
     QUARANTINED,
     REJECTED,
     DeliveryRow,
@@ -214,7 +215,7 @@ def _withhold_what_was_forgotten(connection: sa.Connection, repeating: Sequence[
         if arrival.receipt and any((event.source_id, event.dedup_key) in forgotten for event in arrival.events):
             receipt = arrival.receipt
             receipt.url, receipt.headers, receipt.body = receipt.url.partition("?")[0], b"{}", b""
-            receipt.withheld = "forgotten"
+            receipt.withheld = FORGOTTEN_IN_PART
 
 
 def _events_with_somebody_forgotten(

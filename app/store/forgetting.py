@@ -21,6 +21,7 @@ from app.store.tables import (
     CANCELLED,
     DUPLICATE,
     FAILED,
+    FORGOTTEN_IN_PART,
     HELD,
     PENDING,
     RUNNING,
@@ -40,7 +41,6 @@ CHUNK_ROWS_MAX = 200
 CHUNK_BYTES_MAX = 512 * 1024
 EVENTS_LOOKED_AT_MAX = 1_000
 """Of one receipt, to see whether it tells of nobody else."""
-WITHHELD = "forgotten"
 WHY_CANCELLED = "the recipient was forgotten"
 
 _receipt, _event, _drift, _source = map(table_of, (ReceiptRow, EventRow, DriftRow, SourceRow))
@@ -206,7 +206,7 @@ def _forget_receipt(connection: sa.Connection, number: int, eraser: Eraser) -> F
             problems=row.problems and erase(row.problems),
             headers=erase(row.headers),
             body=b"" if of_nobody_else else erase(row.body),
-            withheld=WITHHELD,
+            withheld=FORGOTTEN_IN_PART,
         )
     )
     return Forgotten(receipts=1)

@@ -13,7 +13,10 @@ _source, _endpoint = table_of(SourceRow), table_of(EndpointRow)
 
 _VERSIONS = sa.select(_environment.c.id, _environment.c.config_version).order_by(_environment.c.id)
 _ENVIRONMENTS = sa.select(
-    _environment.c.id, _environment.c.public_id.label("env_id"), _organization.c.public_id.label("org_id")
+    _environment.c.id,
+    _environment.c.public_id.label("env_id"),
+    _organization.c.public_id.label("org_id"),
+    _environment.c.pseudonym_key_sealed,
 ).join(_organization, _organization.c.id == _environment.c.organization_id)
 _SOURCES = sa.select(_source).where(_source.c.deleted_at.is_(None)).order_by(_source.c.id)
 _ENDPOINTS = sa.select(_endpoint).where(_endpoint.c.deleted_at.is_(None)).order_by(_endpoint.c.id)

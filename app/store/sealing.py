@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from app.store.tables import EndpointRow, IdempotentReplyRow, SourceRow, table_of
+from app.store.tables import EndpointRow, EnvironmentRow, IdempotentReplyRow, SourceRow, table_of
 from app.store.transactions import writing
 from app.vault import Vault, VaultError, is_sealed
 
@@ -23,9 +23,10 @@ async def reseal_secrets(engine: AsyncEngine, vault: Vault) -> int:
     a start with the wrong key ends here and not at the first request.
     """
     async with writing(engine) as connection:
-        sources = await _reseal(connection, table_of(SourceRow), vault)
-        endpoints = await _reseal(connection, table_of(EndpointRow), vault)
-        return sources + endpoints + await _reseal_headers(connection, vault)
+        keys = await _reseal(connection, table_of(EnvironmentRow), "pseudonym_key_sealed", vault)
+        sources = await _reseal(connection, table_of(SourceRow), "secrets_sealed", vault)
+        endpoints = await _reseal(connection, table_of(EndpointRow), "secrets_sealed", vault)
+        return keys + sources + endpoints + await _reseal_headers(connection, vault)
 
 
 async def reseal_replies(engine: AsyncEngine, vault: Vault) -> int:
@@ -66,15 +67,16 @@ async def _reseal_reply(connection: AsyncConnection, row: Any, vault: Vault) -> 
     return (await connection.execute(sa.update(_reply).where(mine).values(body=resealed))).rowcount
 
 
-async def _reseal(connection: AsyncConnection, table: sa.Table, vault: Vault) -> int:
-    query = sa.select(table.c.id, table.c.secrets_sealed).order_by(table.c.id).with_for_update()
+async def _reseal(connection: AsyncConnection, table: sa.Table, name: str, vault: Vault) -> int:
+    column = table.c[name]
+    query = sa.select(table.c.id, column).where(column.is_not(None)).order_by(table.c.id).with_for_update()
     older = [
-        (row.id, resealed)
-        for row in await connection.execute(query)
-        if (resealed := vault.reseal(row.secrets_sealed)) != row.secrets_sealed
+        (number, resealed)
+        for number, sealed in await connection.execute(query)
+        if (resealed := vault.reseal(sealed)) != sealed
     ]
     for number, resealed in older:
-        await connection.execute(sa.update(table).where(table.c.id == number).values(secrets_sealed=resealed))
+        await connection.execute(sa.update(table).where(table.c.id == number).values({name: resealed}))
     return len(older)
 
 

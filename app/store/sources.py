@@ -10,7 +10,7 @@ from msgspec import UNSET, UnsetType
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from app.store.accounts import bump_config
+from app.store.accounts import bump_config, make_pseudonym_key
 from app.store.errors import NameTaken
 from app.store.tables import SourceRow, table_of
 from app.store.transactions import writing
@@ -36,6 +36,7 @@ class NewSource(msgspec.Struct, frozen=True):
     secrets: Secrets = {}
     options: dict[str, Any] = {}
     verification: str = REQUIRED
+    redact: Sequence[str] = ()
 
 
 class SourceChange(msgspec.Struct, frozen=True):
@@ -44,6 +45,7 @@ class SourceChange(msgspec.Struct, frozen=True):
     secrets: Mapping[str, Sequence[str] | None] | UnsetType = UNSET
     options: dict[str, Any] | UnsetType = UNSET
     verification: str | UnsetType = UNSET
+    redact: Sequence[str] | UnsetType = UNSET
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -57,6 +59,7 @@ class Source(msgspec.Struct, frozen=True):
     secrets: dict[str, str]
     options: dict[str, Any]
     verification: str
+    redact: list[str]
     created_at: str
     updated_at: str
 
@@ -102,12 +105,15 @@ async def create_source(
         secrets_sealed=vault.seal(new.secrets),
         options=new.options,
         verification=new.verification,
+        redact=list(new.redact) or None,
         created_at=now,
         updated_at=now,
     )
     try:
         async with writing(engine) as connection:
             await bump_config(connection, environment_id)
+            if new.redact:
+                await make_pseudonym_key(connection, vault, environment_id)
             row = (await connection.execute(insert.returning(*_source.c))).one()
     except IntegrityError as error:
         raise NameTaken(f"A source named {new.name} is there already.") from error
@@ -130,6 +136,9 @@ async def change_source(
             values["options"] = change.options
         if change.verification is not UNSET:
             values["verification"] = change.verification
+        if change.redact is not UNSET:
+            await make_pseudonym_key(connection, vault, environment_id)
+            values["redact"] = list(change.redact) or None
         update = sa.update(_source).where(_source.c.id == row.id).values(values).returning(*_source.c)
         return _shown((await connection.execute(update)).one(), vault)
 
@@ -163,6 +172,7 @@ def _shown(row: sa.Row[Any], vault: Vault) -> Source:
         secrets=_shown_secrets(row.secrets_sealed, vault),
         options=row.options,
         verification=row.verification,
+        redact=row.redact or [],
         created_at=shown(row.created_at),
         updated_at=shown(row.updated_at),
     )

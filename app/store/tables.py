@@ -54,6 +54,9 @@ def _time(**options: Any) -> Any:
 ACCEPTED, DUPLICATE, QUARANTINED, REJECTED = "accepted", "duplicate", "quarantined", "rejected"
 RECEIPT_STATUSES = (ACCEPTED, DUPLICATE, QUARANTINED, REJECTED)
 
+# Why a receipt is not as it arrived: an address was taken out of it, or its source redacts.
+FORGOTTEN_IN_PART, REDACTED = "forgotten", "redacted"
+
 # What a delivery can be.
 PENDING, SENDING, DELIVERED, FAILED, HELD, CANCELLED = "pending", "sending", "delivered", "failed", "held", "cancelled"
 
@@ -126,6 +129,8 @@ class EnvironmentRow(_Row, table=True):
     organization_id: int = Field(foreign_key="organization.id")
     name: str
     config_version: int = 1
+    pseudonym_key_sealed: bytes | None = None
+    """Made when the first source begins to redact."""
     created_at: datetime = _time()
 
 
@@ -165,6 +170,8 @@ class SourceRow(_Row, table=True):
     secrets_sealed: bytes
     options: dict[str, Any] = Field(sa_type=sa.JSON)
     verification: str
+    redact: list[str] | None = Field(default=None, sa_type=sa.JSON)
+    """What is taken out before anything is stored: words of `redaction`."""
     created_at: datetime = _time()
     updated_at: datetime = _time()
     deleted_at: datetime | None = _time(default=None)
@@ -254,7 +261,7 @@ class ReceiptRow(_Row, table=True):
     body: bytes
     once_digest: bytes | None = None
     withheld: str | None = None
-    """Why it is not as it arrived: forgotten (an address was taken out), None where it is."""
+    """Why it is not as it arrived: FORGOTTEN_IN_PART or REDACTED, None where it is."""
 
 
 class EventRow(_Row, table=True):

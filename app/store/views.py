@@ -63,7 +63,7 @@ class ReceiptLine(msgspec.Struct, frozen=True):
     reason: str | None
     received_at: str
     withheld: str | None
-    """Why it is not as it arrived: forgotten; None where it is."""
+    """Why it is not as it arrived: forgotten or redacted; None where it is."""
 
 
 class EventDetail(msgspec.Struct, frozen=True):

@@ -51,6 +51,7 @@ async def forget_recipient(request: ApiRequest) -> ForgottenOne:
     if not _ADDRESS.fullmatch(address):
         raise invalid([FieldError("address", "is not an address: name@domain.")])
     await gateway.drifts.write()
+    await gateway.registry.reload()
     walked = await gateway.forgetting.walk(
         principal_of(request).environment_id,
         address,

@@ -13,6 +13,7 @@ from adapters.adapter import Adapter
 from adapters.errors import UnknownProvider
 from adapters.signatures.networks import NETWORKS_OPTION
 from app.gateway import Gateway
+from app.redaction import FIELDS, WORDS_MAX, unknown_words
 from app.store import sources
 from app.store.sources import NONE, NewSource, SourceChange
 from app.web.complaints import closest
@@ -29,6 +30,13 @@ SecretText = Annotated[str, Meta(min_length=1, max_length=10_000)]
 SecretTexts = SecretText | Annotated[list[SecretText], Meta(max_length=SECRETS_PER_NAME_MAX)]
 Verification = Annotated[
     Literal["required", "none"], Meta(description="none takes requests that prove nothing; only where they cannot.")
+]
+Redact = Annotated[
+    list[Annotated[str, Meta(min_length=1, max_length=200)]],
+    Meta(
+        max_length=WORDS_MAX,
+        description=f"What is taken out before anything is stored: {', '.join(FIELDS)}, metadata.KEY.",
+    ),
 ]
 Options = Annotated[dict[str, Any], Meta(description="What is not secret, such as the topic_arns of ses.")]
 
@@ -48,6 +56,7 @@ class SourceNew(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     secrets: Annotated[dict[str, SecretTexts], Meta(description="A list while a secret rotates.")] = {}
     options: Options = {}
     verification: Verification = "required"
+    redact: Redact = []
 
 
 class SourcePatch(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -56,6 +65,7 @@ class SourcePatch(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     secrets: dict[str, SecretTexts | None] | UnsetType = UNSET
     options: Options | UnsetType = UNSET
     verification: Verification | UnsetType = UNSET
+    redact: Redact | UnsetType = UNSET
 
 
 class Source(sources.Source, frozen=True, kw_only=True):
@@ -89,6 +99,7 @@ async def create_source(request: ApiRequest) -> Source:
         secrets=_listed(wanted.secrets),
         options=wanted.options,
         verification=wanted.verification,
+        redact=wanted.redact,
     )
     _check_new(gateway, new)
     environment_id = principal_of(request).environment_id
@@ -105,7 +116,7 @@ async def get_source(request: ApiRequest, name: FromPath[str]) -> Source:
 
 @patch("/{name:str}", operation_id="changeSource", opt={"body": SourcePatch})
 async def change_source(request: ApiRequest, name: FromPath[str]) -> Source:
-    """Change secrets, options or verification of a source; its name and provider stay."""
+    """Change secrets, options, verification or what is redacted; a source's name and provider stay."""
     gateway, wanted = gateway_of(request), await read_body(request, SourcePatch)
     environment_id = principal_of(request).environment_id
     present = await _found(request, name)
@@ -113,6 +124,7 @@ async def change_source(request: ApiRequest, name: FromPath[str]) -> Source:
         secrets=UNSET if wanted.secrets is UNSET else _listed(wanted.secrets),
         options=wanted.options,
         verification=wanted.verification,
+        redact=wanted.redact,
     )
     kept = await sources.source_secrets(gateway.engine, gateway.vault, environment_id, name) or {}
     _check_change(gateway, present, sources.changed_secrets(kept, change.secrets or {}), change)
@@ -176,8 +188,15 @@ def _check_new(gateway: Gateway, new: NewSource) -> None:
         near = closest(new.provider, gateway.catalog.names())
         message = f'there is no mapping "{new.provider[:100]}"{near or "; GET /api/mappings lists them."}'
         errors.append(FieldError("provider", message))
-    if errors:
+    if errors := [*errors, *_check_words(new.redact)]:
         raise invalid(errors)
+
+
+def _check_words(words: Sequence[str]) -> list[FieldError]:
+    known = f"{', '.join(FIELDS)} and metadata.KEY"
+    return [
+        FieldError("redact", f'"{word}" is nothing that can be redacted: {known} are.') for word in unknown_words(words)
+    ]
 
 
 def _check_change(
@@ -190,7 +209,8 @@ def _check_change(
         message = f"the mapping {present.provider} is gone; bring it back to MAILWEIR_MAPPINGS_DIR first."
         raise invalid([FieldError("provider", message)]) from unknown
     options = present.options if change.options is UNSET else change.options
-    if errors := _check_proofs(adapter, secrets, options, verification):
+    errors = _check_proofs(adapter, secrets, options, verification) + _check_words(change.redact or ())
+    if errors:
         raise invalid(errors)
 
 

@@ -17,8 +17,8 @@ def rotating(shell: Shell) -> Shell:
 def test_a_key_that_was_left_out_is_not_missed(rotating: Shell) -> None:
     ran = rotating.mailweir("reseal", secret_key="the new key,the old key")
     assert ran.code == 0, ran.err
-    assert ran.row == {"sources_and_endpoints": 1, "replies": 0}
-    assert rotating.mailweir("reseal", secret_key="the new key").row == {"sources_and_endpoints": 0, "replies": 0}
+    assert ran.row == {"secrets": 1, "replies": 0}
+    assert rotating.mailweir("reseal", secret_key="the new key").row == {"secrets": 0, "replies": 0}
     rotating.settings["secret_key"] = "the new key"
     with rotating.serving():
         assert rotating.mailweir("trigger", "sendgrid", "bounce", "--source", "prod").code == 0
@@ -28,4 +28,4 @@ def test_without_the_old_key_nothing_is_changed_and_the_setting_is_named(rotatin
     ran = rotating.mailweir("reseal", secret_key="the new key")
     assert ran.code == 2
     assert "MAILWEIR_SECRET_KEY" in ran.err
-    assert rotating.mailweir("reseal").row == {"sources_and_endpoints": 0, "replies": 0}
+    assert rotating.mailweir("reseal").row == {"secrets": 0, "replies": 0}

@@ -117,3 +117,22 @@ async def test_an_unknown_source_is_answered_404(small_api: Api) -> None:
             gone = await small_api.request(method, f"{SOURCES}/{name}", json={} if method == "PATCH" else None)
             assert gone.status_code == 404, (method, name)
             assert gone.headers["content-type"] == "application/problem+json"
+
+
+async def test_what_a_source_redacts_is_named_shown_and_changed(api: Api) -> None:
+    new = {"name": "less", "provider": "resend", "verification": "none", "redact": ["recipient", "metadata.user"]}
+    assert (await api.post("/api/sources", json=new)).json()["redact"] == ["recipient", "metadata.user"]
+    changed = await api.patch("/api/sources/less", json={"redact": ["ip"]})
+    assert changed.json()["redact"] == ["ip"]
+    assert (await api.patch("/api/sources/less", json={"redact": []})).json()["redact"] == []
+    assert (await api.get("/api/sources/less")).json()["redact"] == []
+
+
+@pytest.mark.parametrize("words", [["address"], ["recipient", "metadata."], ["RECIPIENT"]])
+async def test_what_cannot_be_redacted_is_refused(small_api: Api, words: list[str]) -> None:
+    new = {"name": "less", "provider": "resend", "verification": "none", "redact": words}
+    refused = await small_api.post("/api/sources", json=new)
+    assert refused.status_code == 422
+    assert fields_of(refused) == ["redact"]
+    await add_source(small_api)
+    assert fields_of(await small_api.patch("/api/sources/prod", json={"redact": words})) == ["redact"]
