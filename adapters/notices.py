@@ -12,6 +12,9 @@ class NoticeEndpoint(msgspec.Struct, frozen=True, kw_only=True):
     id: int
     """As in /api/webhooks/manage/{id}."""
     url: str
+    """Its scheme and host; what follows may be a secret."""
+    description: str
+    """In its owner's words."""
 
 
 class NoticeSource(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,8 +3,8 @@
 from functools import partial
 
 from adapters.events import iso_millis
-from adapters.notices import Notice, NoticeEndpoint
-from app.drafting import Drafts
+from adapters.notices import Notice
+from app.drafting import Drafts, called, noticed
 from app.registry import Endpoint, Registry
 from app.store.arrivals import Arrival
 from app.store.health import DISABLED, FAILING, Health, news_told
@@ -26,7 +26,7 @@ class Announcements:
             summary=_summary(endpoint, health, health.news),
             since=iso_millis(health.failing_since or health.news_at),
             numbers=_numbers(health, health.news_at),
-            endpoint=NoticeEndpoint(id=endpoint.id, url=endpoint.url),
+            endpoint=noticed(endpoint),
         )
         event = self._drafts.notice(endpoint.environment_id, f"endpoint.{health.news}", notice, health.news_at)
         return Arrival(None, [event], condition=partial(news_told, endpoint_id=endpoint_id, health=health))
@@ -34,10 +34,10 @@ class Announcements:
 
 def _summary(endpoint: Endpoint, health: Health, news: str) -> str:
     if news == FAILING:
-        return f"{endpoint.url} keeps failing: {health.failures} attempts in a row, the last one: {health.reason}."
+        return f"{called(endpoint)} keeps failing: {health.failures} attempts in a row, the last one: {health.reason}."
     if news == DISABLED:
-        return f"{endpoint.url} was disabled, and its deliveries are held: {health.why_disabled}."
-    return f"{endpoint.url} takes deliveries again."
+        return f"{called(endpoint)} was disabled, and its deliveries are held: {health.why_disabled}."
+    return f"{called(endpoint)} takes deliveries again."
 
 
 def _numbers(health: Health, at: int) -> dict[str, float | int]:

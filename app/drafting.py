@@ -3,17 +3,18 @@
 from collections.abc import Callable
 from hashlib import blake2b
 from os import urandom
+from urllib.parse import urlsplit
 
 import msgspec
 
 from adapters.adapter import Adapter
 from adapters.events import Event, EventData, Provider, iso_millis
-from adapters.notices import Notice, OperationalEvent
+from adapters.notices import Notice, NoticeEndpoint, OperationalEvent
 from adapters.reader import MappedEvent, Quarantined, Reading
 from adapters.request import NativeRequest
 from app.erasure import FORGOTTEN
 from app.redaction import HEADERS_KEPT, Redaction
-from app.registry import Registry, Source
+from app.registry import Endpoint, Registry, Source
 from app.store.arrivals import Arrival, NewEvent, NewReceipt
 from app.store.ids import EVENT, public_id
 from app.store.receipts import StoredReceipt
@@ -173,6 +174,18 @@ def keep_to_unread(reading: Reading, stored: StoredReceipt) -> None:
         for mapped in reading.events
         if (mapped.index in unread or None in unread) and mapped.data.recipient != FORGOTTEN
     ]
+
+
+def noticed(endpoint: Endpoint) -> NoticeEndpoint:
+    """The endpoint as the gateway's own news show it."""
+    url = urlsplit(endpoint.url)
+    return NoticeEndpoint(id=endpoint.id, url=f"{url.scheme}://{url.netloc}", description=endpoint.description)
+
+
+def called(endpoint: Endpoint) -> str:
+    """What sentences for people call it: "https://example.com (CRM)"."""
+    shown = noticed(endpoint)
+    return f"{shown.url} ({shown.description or f'endpoint {shown.id}'})"
 
 
 def receipt_again(source: Source, stored: StoredReceipt) -> NewReceipt:

@@ -83,6 +83,7 @@ class Endpoint(msgspec.Struct, frozen=True):
     """No attempt is made later than this after the first."""
     retry_on: frozenset[int | str] | None = None
     """As `is_tried_again` takes it."""
+    description: str = ""
     why_held: str = NOT_ACTIVE
     """What its deliveries say while it is not active."""
 
@@ -235,6 +236,7 @@ class Registry:
             id=row.id,
             environment_id=row.environment_id,
             url=row.url,
+            description=row.description,
             types=subscribed_types(row.events),
             active=row.active,
             filter=compile_expression(row.filter) if row.filter else None,
@@ -258,6 +260,7 @@ class Registry:
             id=row.id,
             environment_id=row.environment_id,
             url=row.url,
+            description=row.description,
             types=subscribed_types(row.events),
             active=False,
             filter=None,

@@ -55,26 +55,26 @@ _BLOCKS: dict[str, dict[str, Any]] = {
     "email.subscribe": {"unsubscribe": Unsubscribe(scope="list", list_id="news")},
 }
 
-_ENDPOINT = NoticeEndpoint(id=3, url="https://example.com/hook")
+_ENDPOINT = NoticeEndpoint(id=3, url="https://example.com", description="CRM")
 _SOURCE = NoticeSource(name="prod", provider="resend")
 _RULE = NoticeAlert(id=2, name="Bounces", kind="bounce_rate")
 _SINCE = "2026-03-03T08:10:00.000Z"
 _NOTICES = {
     "endpoint.failing": Notice(
-        summary="https://example.com/hook keeps failing: 5 attempts in a row, the last one: answered 503.",
+        summary="https://example.com (CRM) keeps failing: 5 attempts in a row, the last one: answered 503.",
         since=_SINCE,
         numbers={"failed_attempts": 5},
         endpoint=_ENDPOINT,
     ),
     "endpoint.disabled": Notice(
-        summary="https://example.com/hook was disabled, and its deliveries are held: 50 attempts in a row have failed; "
-        "the last one: answered 503.",
+        summary="https://example.com (CRM) was disabled, and its deliveries are held: "
+        "50 attempts in a row have failed; the last one: answered 503.",
         since=_SINCE,
         numbers={"failed_attempts": 50},
         endpoint=_ENDPOINT,
     ),
     "endpoint.recovered": Notice(
-        summary="https://example.com/hook takes deliveries again.",
+        summary="https://example.com (CRM) takes deliveries again.",
         since=_SINCE,
         numbers={"failing_s": 300},
         endpoint=_ENDPOINT,
