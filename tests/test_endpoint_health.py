@@ -151,7 +151,11 @@ async def test_a_probe_that_succeeds_lets_everything_go_on_and_both_changes_are_
         _, recovered = await watcher.arrived(2)
     assert await failures(gateway) == 0
     assert failing.headers["x-webhook-event"] == "endpoint.failing"
-    assert failing.json()["data"]["endpoint"] == {"id": endpoint_id, "url": sink.url}
+    assert failing.json()["data"]["endpoint"] == {
+        "id": endpoint_id,
+        "url": sink.url.removesuffix("/hook"),
+        "description": "",
+    }
     assert failing.json()["data"]["numbers"] == {"failed_attempts": BREAKER_FAILURES}
     assert "answered 500" in failing.json()["data"]["summary"]
     assert recovered.json()["type"] == "endpoint.recovered"
