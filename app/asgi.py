@@ -25,8 +25,10 @@ from app.web.problems import EXCEPTION_HANDLERS
 from app.web.receipts import RECEIPTS
 from app.web.recipients import RECIPIENTS
 from app.web.request_log import RequestLog
+from app.web.sockets import SocketProblems
 from app.web.sources import SOURCES
 from app.web.stats import STATS
+from app.web.stream import STREAM
 
 
 class Mailweir(Litestar):
@@ -54,6 +56,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
             RECEIPTS,
             JOBS,
             RECIPIENTS,
+            STREAM,
             MAPPINGS,
             KEYS,
             *STATS,
@@ -61,7 +64,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
         ],
         # Some answers hold a secret, and all of them are JSON.
         response_headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"},
-        middleware=[AllowedMethods(), RequestLog(), Authentication(), IdempotentPosts()],
+        middleware=[SocketProblems(), AllowedMethods(), RequestLog(), Authentication(), IdempotentPosts()],
     )
     in_force = settings or load_settings()
     return Mailweir(

@@ -39,6 +39,7 @@ from app.store.migrate import migrate
 from app.store.nodes import join, sole_user
 from app.store.sealing import reseal_secrets
 from app.store.settling import settle_endpoints
+from app.stream import Stream
 from app.vault import Vault
 from app.visits import Visits
 
@@ -150,8 +151,10 @@ class Gateway:
             waiting_max=settings.inbound_waiting_max,
             waiting_bytes_max=settings.inbound_waiting_bytes_max,
             timeout_s=settings.commit_timeout_s,
-            on_commit=metrics.count_commit,
+            on_commit=self._on_commit,
         )
+        self.stream = Stream(self.engine, self.clock, settings)
+        self._closing.push_async_callback(self.stream.close)
         visits = Visits(egress, self.clock)
         self.drifts = Drifts(self.ledger)
         self.ingest = Ingest(
@@ -171,6 +174,10 @@ class Gateway:
         self.housekeeping = Housekeeping(self.engine, self.ledger, self.clock, kept_days=settings.retention_days)
         self.housekeeping.start()
         self._closing.push_async_callback(self.housekeeping.close)
+
+    def _on_commit(self, writes: int, duration_s: float) -> None:
+        metrics.count_commit(writes, duration_s)
+        self.stream.ring()
 
     def _put_in_force(self, catalog: Catalog) -> None:
         self.catalog = catalog

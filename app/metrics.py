@@ -68,6 +68,10 @@ _active_endpoints = Gauge("mailweir_active_endpoints", "Endpoints that are sent 
 _oldest_due_seconds = Gauge(
     "mailweir_oldest_due_seconds", "How long the oldest pending delivery has been due.", registry=_REGISTRY
 )
+_stream_clients = Gauge("mailweir_stream_clients", "Who follows the live stream.", registry=_REGISTRY)
+_stream_dropped = Counter(
+    "mailweir_stream_dropped", "Followers that were dropped, by reason.", ["reason"], registry=_REGISTRY
+)
 Info("mailweir_build", "The version that runs.", registry=_REGISTRY).info({"version": __version__})
 
 
@@ -122,6 +126,16 @@ def set_backlog(deliveries: dict[str, int], active_endpoints: int, oldest_due_s:
         _labelled_gauge(status).set(number)
     _active_endpoints.set(active_endpoints)
     _oldest_due_seconds.set(oldest_due_s)
+
+
+def set_stream_clients(number: int) -> None:
+    """So many follow the live stream."""
+    _stream_clients.set(number)
+
+
+def count_stream_dropped(reason: str) -> None:
+    """One follower was dropped: slow, ending, revoked or store."""
+    _labelled(_stream_dropped, reason).inc()
 
 
 def exposition() -> bytes:

@@ -80,6 +80,10 @@ class Settings(BaseSettings):
     attempt_timeout_s: float = _setting(15.0, "How long a subscriber may take to answer.", unit="seconds", gt=0, le=120)
     response_bytes_max: int = _setting(16_384, "How much of a subscriber's answer is kept.", unit="bytes", ge=0)
     lease_margin_s: float = _setting(15.0, "How long past its timeout a claim holds.", unit="seconds", gt=0)
+    stream_clients_max: int = _setting(100, "How many may follow the live stream at once.", ge=0)
+    stream_waiting_max: int = _setting(
+        1_000, "Events waiting for one of them to read; a slower reader is dropped.", ge=1
+    )
     poll_interval_s: float = _setting(1.0, "How often due work is looked for when no bell rings.", unit="seconds", gt=0)
 
     @field_validator("allow_networks", mode="before")

@@ -47,6 +47,7 @@ FLOORS: list[set[str]] = [
         "app.mapping_files",
         "app.drift",
         "app.figures",
+        "app.stream",
     },
     {"app.lanes", "app.drafting", "app.forgetting", "app.sandbox"},
     {"app.attempts", "app.announcements"},

@@ -35,8 +35,11 @@ def write_logs(log_format: str) -> None:
 
 
 def _is_no_echo(record: logging.LogRecord) -> bool:
-    """False for uvicorn's remark that the start failed: `serve` says so itself, and why."""
-    return not record.getMessage().startswith("Application startup failed")
+    """False for uvicorn's remarks on what is said better elsewhere.
+
+    That the start failed `serve` says itself, and why; that an answer was cut short, the line `stream.ended`.
+    """
+    return not record.getMessage().startswith(("Application startup failed", "ASGI callable returned without"))
 
 
 def _last(console: bool) -> list[Any]:

@@ -17,6 +17,8 @@ from app.cli.logs import write_logs
 from app.settings import Settings, without_password
 
 BACKLOG = 2_048
+SOCKET_BYTES_MAX = 4_096
+"""What a client may send over a WebSocket; nothing of it is read."""
 GRACE_S = 10
 """How long requests under way may take to end when the gateway is told to stop."""
 
@@ -93,6 +95,12 @@ class _Server(uvicorn.Server):
             spare_the_collector()
             click.echo(_banner(self._settings, self._watched.app.state.gateway.first_key))
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Ends what would go on for ever, the live stream, and then everything else."""
+        if self.started:
+            await self._watched.app.state.gateway.stream.close()
+        await super().shutdown(sockets)
+
 
 def spare_the_collector() -> None:
     """What the start has made stays for good, so that the garbage collector need not walk through it again and again.
@@ -119,6 +127,9 @@ def _uvicorn(app: Watched) -> uvicorn.Config:
         interface="asgi3",
         loop="uvloop",
         http="httptools",
+        ws="websockets-sansio",
+        ws_max_size=SOCKET_BYTES_MAX,
+        ws_per_message_deflate=False,  # it would cost 300 KB and much time for each client
         lifespan="on",
         log_config=None,
         access_log=False,

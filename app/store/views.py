@@ -82,6 +82,19 @@ class FollowedEvent(msgspec.Struct, frozen=True):
     body: bytes
 
 
+class LiveEvent(msgspec.Struct, frozen=True):
+    """An event for those who follow the stream, of any environment, with what they may filter by."""
+
+    id: int
+    environment_id: int
+    type: str
+    recipient: str | None
+    email_id: str | None
+    source: str | None
+    provider: str | None
+    body: bytes
+
+
 class SentRequest(msgspec.Struct, frozen=True):
     """What an attempt sent; `url` is the endpoint's present one."""
 

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.clock import Clock
 from app.store.accounts import Principal, authenticate
+from app.store.ledger import STORE_ERRORS
 from app.web.problems import AnyRequest, Problem
 
 KEY_REMEMBERED_S = 5.0
@@ -57,7 +58,7 @@ class KeyRing:
 class Authentication(ASGIMiddleware):
     """Lets a request through to its route with `scope["auth"]` set, or answers 401 or 403."""
 
-    scopes = (ScopeType.HTTP,)
+    scopes = (ScopeType.HTTP, ScopeType.WEBSOCKET)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         """Checks the key, then the role."""
@@ -79,6 +80,17 @@ def bearer_key(headers: dict[str, str]) -> str | None:
     return key.strip() or None if scheme.lower() == "bearer" else None
 
 
+async def is_still_valid(scope: Any) -> bool:
+    """Whether what a request came with still counts, for connections that last; True while the store cannot tell."""
+    try:
+        principal = await _principal(scope, cast("KeyRing", scope["litestar_app"].state.key_ring))
+    except Problem:
+        return False
+    except STORE_ERRORS:
+        return True
+    return principal.key_id == scope["auth"].key_id
+
+
 async def _principal(scope: Any, ring: KeyRing) -> Principal:
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
     key = bearer_key(headers)
@@ -92,7 +104,7 @@ async def _principal(scope: Any, ring: KeyRing) -> Principal:
 
 def _least_role(scope: Any) -> str:
     role = scope["route_handler"].opt.get(ROLE_OPTION)
-    return role or ("read" if scope["method"] in ("GET", "HEAD") else "write")
+    return role or ("read" if scope.get("method", "GET") in ("GET", "HEAD") else "write")
 
 
 def _check_role(principal: Principal, least: str) -> None:

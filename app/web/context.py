@@ -3,6 +3,7 @@
 from typing import Annotated, Any, cast
 
 from litestar import Request
+from litestar.connection import ASGIConnection
 from litestar.datastructures import State
 from msgspec import Meta
 
@@ -19,14 +20,16 @@ EndpointNumber = Annotated[int, Meta(ge=1, le=NUMBER_MAX)]
 
 ApiRequest = Request[Any, Any, State]
 """A request whose key has been checked."""
+ApiConnection = ASGIConnection[Any, Any, Any, State]
+"""The same, or a WebSocket."""
 
 
-def gateway_of(request: ApiRequest) -> Gateway:
+def gateway_of(request: ApiConnection) -> Gateway:
     """The gateway behind the application."""
     return cast("Gateway", request.app.state.gateway)
 
 
-def principal_of(request: ApiRequest) -> Principal:
+def principal_of(request: ApiConnection) -> Principal:
     """Whose key it is; `auth.Authentication` put it there."""
     return cast("Principal", request.scope["auth"])
 

@@ -13,7 +13,7 @@ from litestar.exceptions import InternalServerException
 from msgspec.inspect import IntType, StructType, type_info
 
 from app.web.complaints import field_error, plain_types
-from app.web.problems import AnyRequest, FieldError, Problem, invalid
+from app.web.problems import AnyConnection, AnyRequest, FieldError, Problem, invalid
 
 Shape = TypeVar("Shape", bound=msgspec.Struct)
 
@@ -33,7 +33,7 @@ async def read_body(request: AnyRequest, shape: type[Shape]) -> Shape:
     return fit(native, shape)
 
 
-def read_query(request: AnyRequest, shape: type[Shape]) -> Shape:
+def read_query(request: AnyConnection, shape: type[Shape]) -> Shape:
     """The query parameters as `shape`; of a repeated one the last counts. Raises Problem 422."""
     given = dict(request.query_params.items())
     if errors := [FieldError(name, "may not hold the character NUL.") for name in given if _NUL in name + given[name]]:

@@ -32,11 +32,16 @@ class Wanted(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     def wanted(self, shape: type[Filter]) -> Filter:
         """The store's filter, of what was given. Raises Problem 422 for a type that nobody knows."""
-        names = shape.__struct_fields__
-        given = {name: value for name in names if (value := getattr(self, name)) is not UNSET}
-        if "type" in given:
-            given["type"] = _known_type(given["type"])
-        return shape(**given)
+        return wanted(self, shape)
+
+
+def wanted(query: msgspec.Struct, shape: type[Filter]) -> Filter:
+    """The store's filter, of what a query gave. Raises Problem 422 for a type that nobody knows."""
+    names = shape.__struct_fields__
+    given = {name: value for name in names if (value := getattr(query, name)) is not UNSET}
+    if "type" in given:
+        given["type"] = _known_type(given["type"])
+    return shape(**given)
 
 
 class LogQuery(Wanted, kw_only=True, forbid_unknown_fields=True):

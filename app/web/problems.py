@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import structlog
 from litestar import Request, Response
+from litestar.connection import ASGIConnection
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 from msgspec import UNSET, UnsetType
@@ -111,6 +112,7 @@ def status_of(error: Exception) -> int:
 
 
 AnyRequest = Request[Any, Any, State]
+AnyConnection = ASGIConnection[Any, Any, Any, State]
 
 
 def _answer(problem: Problem) -> Response[bytes]:

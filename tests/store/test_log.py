@@ -10,14 +10,20 @@ from app.store.log import (
     EventFilter,
     ReceiptFilter,
     Span,
+    count_between,
     count_open,
+    events_after,
+    events_numbered,
+    events_onwards,
     follow_events,
     get_delivery,
     get_event,
     get_receipt,
+    ids_between,
     list_deliveries,
     list_events,
     list_receipts,
+    newest_event,
 )
 from app.store.sources import delete_source
 from tests.store.world import World
@@ -180,6 +186,69 @@ async def test_followers_get_events_oldest_first_between_two_numbers(world: Worl
     assert [event.id for event in all_of_them] == made[:2]
 
 
+async def test_followers_get_events_oldest_first_and_page_by_page(world: World) -> None:
+    made = [await world.event("email.open", body=b"{}") for _ in range(4)]
+    await world.event("email.click")
+    wanted = EventFilter(type="email.open")
+    found, cursor = await events_onwards(world.engine, 1, wanted, after=made[0], limit=2)
+    assert [(event.id, event.type, event.body) for event in found] == [
+        (number, "email.open", b"{}") for number in made[1:3]
+    ]
+    assert cursor == made[2]
+    found, cursor = await events_onwards(world.engine, 1, wanted, after=cursor, limit=2)
+    assert ([event.id for event in found], cursor) == (made[3:], None)
+
+
+async def test_a_page_of_a_follower_that_seldom_finds_something_ends_early(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(walks, "ROWS_WALKED_MAX", 3)
+    made = [await world.event("email.open") for _ in range(6)] + [await world.event("email.click", recipient="eve@x")]
+    wanted, pages, cursor = EventFilter(q="eve@"), list[list[int]](), 0
+    while cursor is not None:
+        found, cursor = await events_onwards(world.engine, 1, wanted, after=cursor, limit=10)
+        pages.append([event.id for event in found])
+    assert pages == [[], [], made[6:]]
+
+
+async def test_who_follows_can_look_back(world: World) -> None:
+    assert await newest_event(world.engine) == 0
+    made = [await world.event() for _ in range(5)]
+    assert await newest_event(world.engine) == made[4]
+    assert await count_between(world.engine, made[0], made[3]) == 3
+    assert await ids_between(world.engine, made[0], made[3]) == made[1:4]
+    assert [event.id for event in await events_numbered(world.engine, [made[3], made[1], 5])] == [made[1], made[3]]
+    assert [event.id for event in await events_after(world.engine, made[1], 2)] == made[2:4]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"type": "email.click"},
+        {"provider": "resend"},
+        {"provider": "sendgrid"},
+        {"source": "prod"},
+        {"recipient": "Eve@example.com"},
+        {"email_id": "msg_2"},
+        {"q": "EVE@"},
+        {"q": "example.com", "type": "email.open"},
+        {"q": "100%"},
+        {"q": "evt_1"},
+    ],
+)
+async def test_a_filter_takes_in_memory_what_it_finds_in_the_database(world: World, fields: dict[str, str]) -> None:
+    source_id = await world.source()
+    await world.event("email.open", source_id=source_id)
+    await world.event("email.click", source_id=source_id, recipient="Eve@example.com", email_id="msg_2")
+    await world.event("webhook.test", recipient=None, email_id=None)
+    wanted = EventFilter(**fields)
+    found, _ = await events_onwards(world.engine, 1, wanted, 0, 10)
+    assert [event.id for event in await events_after(world.engine, 0, 10) if wanted.takes(event)] == [
+        event.id for event in found
+    ]
+
+
 async def test_each_filter_of_deliveries_finds_its_own(world: World) -> None:
     opened, bounced = await world.event("email.open"), await world.event("email.bounced")
     failed = public_id(DELIVERY, await world.delivery(opened, 1, "failed", status_code=500))
@@ -331,6 +400,7 @@ async def test_nothing_of_another_environment_is_shown(world: World, other_world
     ):
         assert await _events(world, **wanted) == ([], None), wanted
     assert await follow_events(world.engine, 1, EventFilter(), 0, first_id_at(2**42), 10) == []
+    assert await events_onwards(world.engine, 1, EventFilter(), 0, 10) == ([], None)
     for wanted in ({}, {"status": "failed"}, {"endpoint_id": endpoint.id}):
         assert await _deliveries(world, **wanted) == [], wanted
     for wanted in ({}, {"status": "rejected"}, {"source": "theirs"}):

@@ -19,14 +19,20 @@ from app.store.log import (
     Reach,
     ReceiptFilter,
     Span,
+    count_between,
     count_open,
+    events_after,
     events_forwards,
+    events_numbered,
+    events_onwards,
     failed_forwards,
     get_event,
     get_receipt,
+    ids_between,
     list_deliveries,
     list_events,
     list_receipts,
+    newest_event,
 )
 from app.store.moves import move
 from app.store.recovery import Owed
@@ -113,6 +119,25 @@ async def test_other_events_are_read_backwards(
 ) -> None:
     span = Span(since=world.clock.now(), cursor=cursor)
     _assert_backwards(await plans(list_events(world.engine, 1, EventFilter(**wanted), span, 50)), "event")
+
+
+@pytest.mark.parametrize("wanted", [{}, {"q": "ada"}, {"type": "email.open"}, {"recipient": "ada@example.com"}])
+async def test_a_follower_reads_forwards_without_sorting(world: World, plans: Any, wanted: dict[str, str]) -> None:
+    steps = await plans(events_onwards(world.engine, 1, EventFilter(**wanted), 1 << 40, 50))
+    _assert_no_sorting(steps)
+    assert [step for step in steps if step == "SCAN event"] == []
+
+
+async def test_the_end_of_the_log_is_read_along_its_numbers(world: World, plans: Any) -> None:
+    steps = [
+        *await plans(newest_event(world.engine)),
+        *await plans(events_after(world.engine, 1 << 40, 50)),
+        *await plans(events_numbered(world.engine, [1, 2])),
+        *await plans(count_between(world.engine, 1, 2)),
+        *await plans(ids_between(world.engine, 1, 2)),
+    ]
+    _assert_no_sorting(steps)
+    assert [step for step in steps if step.startswith("SCAN")] == [], steps
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,7 @@ def test_generated_requests_are_answered_as_the_document_says(sqlite_url: str, t
                 *("--header", f"Authorization: Bearer {ADMIN_KEY}"),
                 *("--max-examples", "10"),
                 *("--exclude-checks", "positive_data_acceptance"),
+                *("--exclude-path", "/api/stream"),  # its answer has no end
                 *("--generation-deterministic", "--no-color"),
             ],
             capture_output=True,

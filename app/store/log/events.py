@@ -21,7 +21,7 @@ from app.store.log.lines import (
     receipt_line,
     source,
 )
-from app.store.views import DeliveryLine, EventDetail, EventLine, FollowedEvent, Page, ReceiptLine
+from app.store.views import DeliveryLine, EventDetail, EventLine, FollowedEvent, LiveEvent, Page, ReceiptLine
 from app.store.walks import Condition, Span, Walk, read_page
 
 
@@ -34,6 +34,17 @@ class EventFilter(msgspec.Struct, frozen=True):
     recipient: str | None = None
     email_id: str | None = None
     q: str | None = None
+
+    def takes(self, one: LiveEvent) -> bool:
+        """Whether it is one of them: what `event_conditions` asks the database, of an event that was read already."""
+        return (
+            (self.type is None or self.type == one.type)
+            and (self.provider is None or self.provider == one.provider)
+            and (self.source is None or self.source == one.source)
+            and (self.recipient is None or self.recipient == one.recipient)
+            and (self.email_id is None or self.email_id == one.email_id)
+            and (self.q is None or _is_found(self.q, one))
+        )
 
 
 async def list_events(
@@ -111,6 +122,14 @@ def _looked_up(wanted: EventFilter) -> Iterator[Condition]:
     if wanted.q is not None and _number(wanted.q) is None:
         columns = (event.c.recipient, event.c.email_id, event.c.type)
         yield sa.or_(*(column.icontains(wanted.q, autoescape=True) for column in columns))
+
+
+def _is_found(q: str, one: LiveEvent) -> bool:
+    number = _number(q)
+    if number is not None:
+        return number == one.id
+    part = q.lower()
+    return any(text is not None and part in text.lower() for text in (one.recipient, one.email_id, one.type))
 
 
 def _number(q: str | None) -> int | None:
