@@ -16,7 +16,7 @@ from app.registry import Registry
 from app.store.engine import WRITES
 from app.store.forgetting import Chunk, Forgotten, Hits, Stored, forget_drift, forget_in, forget_jobs, read_chunk
 from app.store.ledger import Ledger
-from app.store.retention import unhurried
+from app.store.retention import PAUSE_SHARE, unhurried
 
 log = structlog.get_logger()
 
@@ -82,7 +82,7 @@ class Forgetting:
 
     async def _forget_chunk(self, chunk: Chunk, eraser: Eraser, dry_run: bool) -> tuple[Forgotten, int | None]:
         """What was done, with the first event that has to wait because it is just being sent."""
-        hits = await asyncio.to_thread(_hits, chunk, eraser)
+        hits = await self._search(chunk, eraser)
         forgotten, waits = Forgotten(), list[int]()
         for some in _in_small_parts(hits):
             task = partial(forget_in, hits=some, eraser=eraser, now=self._clock.now())
@@ -90,6 +90,13 @@ class Forgetting:
             forgotten += done
             waits += [] if in_flight is None else [in_flight]
         return forgotten, None if dry_run else min(waits, default=None)
+
+    async def _search(self, chunk: Chunk, eraser: Eraser) -> Hits:
+        """In a thread, and with a pause after it in which everybody else has the processor."""
+        began = self._clock.monotonic()
+        hits = await asyncio.to_thread(_hits, chunk, eraser)
+        await asyncio.sleep(PAUSE_SHARE * (self._clock.monotonic() - began))
+        return hits
 
     async def _write(self, task: Callable[[sa.Connection], T], dry_run: bool) -> T:
         if not dry_run:

@@ -122,6 +122,12 @@ async def test_what_is_left_of_the_event_can_be_counted_and_tells_nothing_of_the
     assert "4711" not in await everything(gateway)
 
 
+async def test_ids_that_are_made_of_the_address_lose_it_too(gateway: Gateway) -> None:
+    await post(gateway, bounce(ANN, sg_message_id="ann=example.com-17.recvd", **{"smtp-id": f"<{ANN}.1@shop.example>"}))
+    await forget(gateway)
+    assert not Eraser({ANN: "x"}).finds((await everything(gateway)).encode())
+
+
 async def test_a_receipt_that_tells_of_nobody_else_loses_its_body(gateway: Gateway) -> None:
     await post(gateway, bounce(ANN))
     await forget(gateway)

@@ -47,6 +47,8 @@ _receipt, _event, _drift, _source = map(table_of, (ReceiptRow, EventRow, DriftRo
 _delivery, _attempt, _job = map(table_of, (DeliveryRow, AttemptRow, BulkJobRow))
 _UNDELIVERED = (PENDING, HELD, FAILED)
 _INBOUND_TYPES = ("email.received", "email.replied")
+_NAMES_OF_EVENT = ("recipient", "email_id", "message_id")
+"""Columns beside the body in which an address may stand, which ids are made of at times."""
 _GONE = FORGOTTEN.encode()
 
 for _status in _UNDELIVERED:
@@ -237,13 +239,15 @@ def _has_deliveries_at_rest(connection: sa.Connection, event_id: int) -> bool:
 
 
 def _forget_event(connection: sa.Connection, number: int, eraser: Eraser, now: datetime) -> Forgotten:
-    row = connection.execute(sa.select(_event.c.recipient, _event.c.body).where(_event.c.id == number)).one_or_none()
+    columns = [_event.c[name] for name in _NAMES_OF_EVENT]
+    row = connection.execute(sa.select(*columns, _event.c.body).where(_event.c.id == number)).one_or_none()
     if row is None:
         return Forgotten()
     event = msgspec.json.decode(row.body)
     own = _is_about(event, eraser)
     body = msgspec.json.encode(_reduced(event)) if own else row.body
-    values = {"recipient": row.recipient and eraser.erase_text(row.recipient), "body": eraser.erase(body)}
+    names = {name: value and eraser.erase_text(value) for name, value in zip(_NAMES_OF_EVENT, row, strict=False)}
+    values = names | {"body": eraser.erase(body)}
     connection.execute(sa.update(_event).where(_event.c.id == number).values(values))
     cancelled = _cancel(connection, number, now) if own else 0
     _forget_errors(connection, number, eraser)

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from app.store.retention import Write, unhurried
 
-STEP_PAGES = 200
+STEP_PAGES = 50
 KEPT_SHARE = 0.25
 """How much of the file may stay free for what comes in."""
 INCREMENTAL = 2
