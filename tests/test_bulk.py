@@ -10,7 +10,7 @@ import pytest
 
 from app.bulk import Impossible, plans, work
 from app.gateway import Gateway
-from app.store.jobs import Job, Order, get_job
+from app.store.jobs import Job, Order, get_job, start_job
 from app.store.log import DeliveryFilter, EventFilter, Span, list_deliveries, list_events
 from tests.gateways import ENVIRONMENT, add_account, add_endpoint, opened, settings_for
 from tests.servers import Answer, sink
@@ -161,3 +161,14 @@ async def test_a_preview_that_would_take_too_long_says_at_least(
 async def test_a_job_whose_endpoint_is_gone_is_impossible(gateway: Gateway) -> None:
     with pytest.raises(Impossible, match="no endpoint 7"):
         await gateway.bulk.order(order(gateway, endpoint_id=7))
+
+
+async def test_a_job_that_breaks_the_gateway_ends_and_the_others_go_on(gateway: Gateway) -> None:
+    await events(gateway, 1)
+    await add_endpoint(gateway, "https://example.com/", active=False)
+    broken = order(gateway, filters={"of_another_version": "x"})
+    job = await start_job(gateway.engine, gateway.ids.next(), broken, 1, True, gateway.clock.now())
+    other = await ended(gateway, await gateway.bulk.order(order(gateway)))
+    failed = await ended(gateway, job)
+    assert (failed.state, failed.error) == ("failed", "a fault of the gateway, which has logged it: TypeError")
+    assert (other.state, other.done) == ("done", 1)

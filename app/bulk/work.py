@@ -100,13 +100,24 @@ class BulkWork:
 
     async def _turn(self, job: Job) -> float:
         """The job's next step, if its pace and its endpoints allow one; seconds until the one after it."""
-        wait_s = self._not_before[job.id] - self._clock.monotonic()
-        if wait_s > 0:
-            return wait_s
+        began = self._clock.monotonic()
+        if began < self._not_before[job.id]:
+            return self._not_before[job.id] - began
         if not await has_room(self._engine, job, DUE_MAX, self._clock.now()):
             return CROWDED_WAIT_S
+        stretch = await self._look_up(job)
+        if stretch is None:
+            return POLL_S
+        pause_s = stretch.size / job.per_second
+        self._not_before[job.id] = began + pause_s
+        if not await self._step(job, self._new_step(job, stretch, self._clock.now(), pause_s)):
+            return POLL_S
+        return began + pause_s - self._clock.monotonic()
+
+    async def _look_up(self, job: Job) -> Stretch | None:
+        """What comes next in the job; None when it cannot go on and has been ended."""
         try:
-            stretch = await self._plans.next(job, job.cursor, _step_size(job.per_second))
+            return await self._plans.next(job, job.cursor, _step_size(job.per_second))
         except Impossible as reason:
             await self._fail(job, str(reason))
         except STORE_ERRORS:
@@ -114,22 +125,18 @@ class BulkWork:
         except Exception as fault:
             log.exception("bulk.crashed", job_id=public_id(JOB, job.id))
             await self._fail(job, f"a fault of the gateway, which has logged it: {type(fault).__name__}")
-        else:
-            return await self._step(job, stretch)
-        return POLL_S
+        return None
 
-    async def _step(self, job: Job, stretch: Stretch) -> float:
-        pause_s = stretch.size / job.per_second
-        step = self._new_step(job, stretch, self._clock.now(), pause_s)
+    async def _step(self, job: Job, step: Step) -> bool:
+        """Takes the step and tells of it; False when the job has ended, or another node has it."""
         moved: Job | None = await self._ledger.run(partial(take_step, step=step))
         if moved is None:
-            return POLL_S
+            return False
         self._sender.bell.ring()
         metrics.count_bulk(job.kind, moved.done - job.done)
         if moved.state != RUNNING:
             log.info("bulk.done", job_id=public_id(JOB, job.id), kind=job.kind, deliveries=moved.done)
-        self._not_before[job.id] = self._clock.monotonic() + pause_s
-        return pause_s
+        return True
 
     def _new_step(self, job: Job, stretch: Stretch, now: datetime, pause_s: float) -> Step:
         return Step(
