@@ -151,7 +151,7 @@ class Attempts:
     ) -> Result | None:
         if kind == "delivered" and not item.heals:
             return None
-        pause_s = pause_in_s(_retry_after(answer), answer.status, wait_s or 0.0, now_ms / 1000)
+        pause_s = pause_in_s(_retry_after(answer), answer.status, wait_s, now_ms / 1000)
         return Result(
             at=now_ms,
             error=why,

@@ -76,14 +76,14 @@ def probe_in_s(failures: int) -> float:
     return min(LAST_PROBE_IN_S, FIRST_PROBE_IN_S * 2 ** min(failures - BREAKER_FAILURES, 20))
 
 
-def pause_in_s(retry_after: str | None, status: int | None, planned_s: float, now: float) -> float | None:
+def pause_in_s(retry_after: str | None, status: int | None, wait_s: float | None, now: float) -> float | None:
     """Seconds for which a whole endpoint is left alone, because its answer asked for that; None when it did not.
 
-    `planned_s` is the wait of the delivery itself, which bounds what a Retry-After may ask for.
+    Never longer than `wait_s`, the wait of the delivery itself (None when it has no other attempt).
     """
     asked_s = parse_retry_after(retry_after, now)
     if asked_s is not None:
-        return min(asked_s, _longest_wait_s(planned_s, status))
+        return min(asked_s, RATE_LIMITED_WAIT_MAX_S if wait_s is None else wait_s)
     return RATE_LIMITED_PAUSE_S if status == 429 else None
 
 
