@@ -143,6 +143,16 @@ def postgres() -> Iterator[PostgresServer]:
         server.cleanup()
 
 
+@pytest.fixture
+def own_postgres() -> Iterator[Any]:
+    """A server for one test alone, that may `stop` and `start` it."""
+    server = _get_server(Path(tempfile.mkdtemp(prefix="mailweir-postgres-")))
+    try:
+        yield server
+    finally:
+        server.cleanup()
+
+
 @pytest.fixture(scope="session")
 def sqlite_migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("migrated") / "mailweir.db"
