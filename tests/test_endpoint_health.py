@@ -12,6 +12,7 @@ from app.retry import BREAKER_FAILURES, DISABLE_FAILURES, probe_in_s
 from app.store.endpoints import EndpointChange, change_endpoint, enable_endpoint, get_endpoint
 from app.store.health import DISABLED, FAILING, RECOVERED, WELL, Health, Result, after
 from app.store.tables import AttemptRow, DeliveryRow, EndpointHealthRow, table_of
+from app.web.resending import retry
 from tests.conftest import FrozenClock
 from tests.gateways import ENVIRONMENT, Account, add_account, add_endpoint, opened, settings_for
 from tests.servers import Answer, Sink
@@ -38,6 +39,7 @@ async def until_failures(gateway: Gateway, count: int) -> None:
     async with asyncio.timeout(10):
         while await failures(gateway) != count:
             await asyncio.sleep(0.01)
+    await asyncio.sleep(0.05)  # it is committed: now the sender hears of it
 
 
 async def attempts_of_deliveries(gateway: Gateway) -> list[int]:
@@ -215,6 +217,18 @@ async def test_another_url_is_tried_at_once(gateway: Gateway) -> None:
         await gateway.registry.reload()
         gateway.sender.bell.ring()
         await mended.arrived(1)
+
+
+async def test_what_a_person_sends_again_probes_at_once(gateway: Gateway) -> None:
+    account = await add_account(gateway, "mailgun")
+    async with serve(*[BROKEN] * BREAKER_FAILURES, Answer(200)) as sink:
+        await add_endpoint(gateway, sink.url)
+        await break_it(gateway, account, sink)
+        async with gateway.engine.connect() as connection:
+            number = (await connection.execute(sa.select(sa.func.min(DELIVERY.c.id)))).scalar_one()
+        await retry(gateway, ENVIRONMENT, number)
+        await sink.arrived(BREAKER_FAILURES + 1)
+        await until_failures(gateway, 0)
 
 
 @pytest.mark.parametrize(

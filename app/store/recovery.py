@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.store.engine import lock_rows
 from app.store.errors import NotResendable, ReplayRefused
+from app.store.health import probe_soon
 from app.store.ids import IdSource
 from app.store.moves import move
 from app.store.tables import (
@@ -58,6 +59,7 @@ async def replay(
         raise ReplayRefused(f"There is no endpoint {min(missing)}.")
     owed = [Owed(ids.next(), event_id, endpoint_id) for endpoint_id in endpoint_ids]
     await connection.run_sync(owe, environment_id, owed, now)
+    await connection.run_sync(probe_soon, endpoint_ids, now)
     return [delivery.id for delivery in owed]
 
 
@@ -79,6 +81,7 @@ async def retry(connection: AsyncConnection, environment_id: int, delivery_id: i
         raise NotResendable(reason)
     if not await _make_due(connection, row.status, delivery_id, now):
         raise NotResendable("The delivery changed just now; look at it again.")
+    await connection.run_sync(probe_soon, [row.endpoint_id], now)
     return True
 
 

@@ -30,6 +30,7 @@ from app.web.input import read_body
 from app.web.jobs import BulkJob, DryRun, PerSecond, begin_job
 from app.web.paging import Moment
 from app.web.problems import invalid, not_found
+from app.web.resending import probe_soon
 from app.web.rotation import rotate_secret
 from app.web.shaping_trials import try_shaping
 
@@ -152,6 +153,7 @@ async def test_endpoint(request: ApiRequest, endpoint_id: FromPath[int]) -> Test
     gateway = gateway_of(request)
     present = await found_endpoint(request, endpoint_id)
     check_active(present)
+    await probe_soon(gateway, present.id)
     event = await gateway.ingest.send_test(principal_of(request).environment_id, present.id)
     return TestSent(public_id(EVENT, event))
 
@@ -171,6 +173,8 @@ async def recover_endpoint(request: ApiRequest, endpoint_id: FromPath[int]) -> B
         until=wanted.until or gateway_of(request).clock.now(),
         per_second=wanted.per_second,
     )
+    if not wanted.dry_run:
+        await probe_soon(gateway_of(request), present.id)
     return await begin_job(request, order, dry_run=wanted.dry_run)
 
 

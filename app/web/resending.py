@@ -6,7 +6,7 @@ import msgspec
 
 from app.bulk import asking
 from app.gateway import Gateway
-from app.store import recovery
+from app.store import health, recovery
 from app.store.transactions import writing
 
 
@@ -32,6 +32,12 @@ async def retry(gateway: Gateway, environment_id: int, delivery_id: int) -> bool
         known = await recovery.retry(connection, environment_id, delivery_id, gateway.clock.now())
     gateway.sender.bell.ring()
     return known
+
+
+async def probe_soon(gateway: Gateway, endpoint_id: int) -> None:
+    """Lets a failing endpoint be tried at once by what is about to be sent to it."""
+    async with writing(gateway.engine) as connection:
+        await connection.run_sync(health.probe_soon, [endpoint_id], gateway.clock.now())
 
 
 async def endpoints_asking_for(gateway: Gateway, environment_id: int, event: bytes) -> list[int]:
