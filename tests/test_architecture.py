@@ -35,7 +35,7 @@ FLOORS: list[set[str]] = [
     {"app", "app.settings", "app.clock", "app.bell", "app.retry", "app.guard", "app.http1", "app.outcome"},
     {"app.answers", "app.erasure", "app.proxies", "app.shaping"},
     {"app.metrics", "app.signer", "app.connections", "app.vault", "app.redaction"},
-    {"app.egress"},
+    {"app.egress", "app.proof"},
     {"app.visits"},
     {"app.store"},
     {

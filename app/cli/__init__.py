@@ -30,6 +30,7 @@ VERBS = {
         "app.cli.normalize:normalize", "Turn provider requests into unified events, offline.", _PROVIDERS
     ),
     "trigger": Verb("app.cli.trigger:trigger", "Play a provider: send a signed event to the gateway.", _PROVIDERS),
+    "verify": Verb("app.cli.verify:verify", "Check a webhook that a subscriber received.", _PROVIDERS),
     "sources": Verb("app.cli.sources:sources", "List, add and remove the provider accounts that post to us.", _CLIENT),
     "endpoints": Verb("app.cli.endpoints:endpoints", "List, add, test and remove subscribers.", _CLIENT),
     "events": Verb("app.cli.events:events", "Search the events that came in.", _CLIENT),
@@ -40,6 +41,7 @@ VERBS = {
     "recover": Verb("app.cli.resending:recover", "Send an endpoint what failed, or what it never got.", _CLIENT),
     "jobs": Verb("app.cli.jobs:jobs", "See how far replays and recoveries are, and cancel them.", _CLIENT),
     "forget": Verb("app.cli.forget:forget", "Take a recipient out of everything that is stored.", _CLIENT),
+    "keys": Verb("app.cli.keys:keys", "See who may use the API, let somebody in, and end that.", _CLIENT),
 }
 
 _HELP = """Joins the webhooks of every email provider into one signed, unified stream.

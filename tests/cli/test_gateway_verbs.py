@@ -224,3 +224,17 @@ def test_stats_tell_numbers_of_all_or_of_one(gateway: Shell) -> None:
     assert "inbound.receipts.accepted" in gateway.on_a_terminal("stats")
     assert gateway.mailweir("stats", "--source", "counted", "--endpoint", "1").code == 2
     assert gateway.mailweir("stats", "--endpoint", "999").code == 1
+
+
+def test_keys_are_made_listed_and_revoked(gateway: Shell) -> None:
+    made = _ok(gateway.mailweir("keys", "create", "billing", "--role", "write")).row
+    assert (made["name"], made["role"], made["revoked_at"]) == ("billing", "write", None)
+    assert _ok(gateway.mailweir("events", "list", "--api-key", made["key"])).rows is not None
+    assert gateway.mailweir("keys", "list", "--api-key", made["key"]).code == 1
+    listed = _ok(gateway.mailweir("keys", "list")).rows
+    assert [key["id"] for key in listed if key["name"] == "billing"] == [made["id"]]
+    assert made["key"] not in str(listed)
+    _ok(gateway.mailweir("keys", "revoke", str(made["id"])))
+    assert gateway.mailweir("events", "list", "--api-key", made["key"]).code == 1
+    (last,) = [key for key in listed if key["role"] == "admin"]
+    assert "last admin key" in gateway.mailweir("keys", "revoke", str(last["id"])).err
