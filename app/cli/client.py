@@ -14,9 +14,15 @@ from app.cli.errors import GatewayRefused, Misconfigured
 from app.cli.output import json_option
 
 TIMEOUT_S = 30.0
+SILENCE_S_MAX = 45.0
+"""Of an answer that has no end; the gateway gives a sign of life every 15 s."""
 PAGE_ROWS_MAX = 200
 
 P = ParamSpec("P")
+
+
+class Disconnected(GatewayRefused):
+    """An answer that has no end has ended, or cannot be had now; it may be asked for again."""
 
 
 class Client:
@@ -59,6 +65,20 @@ class Client:
             cursor = page["next_cursor"]
             if cursor is None:
                 return
+
+    def lines(self, path: str, query: Mapping[str, Any], headers: Mapping[str, str]) -> Iterator[bytes]:
+        """The lines of an answer that has no end. Raises Disconnected when it ends or cannot be had now."""
+        given = {name: value for name, value in query.items() if value is not None}
+        timeout = httpx.Timeout(TIMEOUT_S, read=SILENCE_S_MAX)
+        try:
+            with self._http.stream("GET", path, params=given, headers=headers, timeout=timeout) as response:
+                _check_stream(response)
+                rest = b""
+                for part in response.iter_bytes():
+                    *whole, rest = (rest + part).split(b"\n")
+                    yield from whole
+        except httpx.TransportError as error:
+            raise Disconnected(f"no connection to {self.url} ({error})") from error
 
     def send(self, path: str, headers: Mapping[str, str], body: bytes) -> httpx.Response:
         """Posts what a provider would; the answer is the caller's to judge."""
@@ -137,6 +157,13 @@ def _connect(*, needs_key: bool) -> Client:
             "no API key: give --api-key, or set MAILWEIR_API_KEY to the key that the first `mailweir serve` printed"
         )
     return Client(given.get("gateway_url") or settings.base_url, key if needs_key else None)
+
+
+def _check_stream(response: httpx.Response) -> None:
+    if response.is_success:
+        return
+    response.read()
+    raise (Disconnected if response.status_code == 503 else GatewayRefused)(_refusal(response))
 
 
 def _refusal(response: httpx.Response) -> str:

@@ -46,6 +46,31 @@ def show_list(rows: Iterable[Row], columns: Columns, *, empty: str = "Nothing he
         click.echo(empty)
 
 
+class Rows:
+    """Rows as they come, one line each: in JSON whole, for people `columns`, whose widths are beside their places."""
+
+    def __init__(self, columns: Mapping[str, tuple[str, int]]) -> None:
+        self._columns = columns
+        if not wants_json():
+            self._print({title: title for title in columns}, {title: title for title in columns}, style="bold")
+
+    def show(self, row: Row, whole: Any = None) -> None:
+        """One row; `whole` is the JSON to show in its place."""
+        if wants_json():
+            show_json(row if whole is None else whole)
+        else:
+            self._print(row, {title: path for title, (path, _) in self._columns.items()})
+
+    def _print(self, row: Row, paths: Columns, style: str = "") -> None:
+        line = Text(style=style)
+        for title, (_, width) in self._columns.items():
+            cell = _cell(_at(row, paths[title]))
+            cell.truncate(width, overflow="ellipsis", pad=True)
+            line.append_text(cell).append("  ")
+        line.rstrip()
+        Console().print(line, soft_wrap=True)
+
+
 def show_one(row: Row) -> None:
     """One thing whole: a line of JSON, or a table of its fields."""
     if wants_json():
