@@ -29,6 +29,7 @@ from app.web.sockets import SocketProblems
 from app.web.sources import SOURCES
 from app.web.stats import STATS
 from app.web.stream import STREAM
+from app.web.timelines import get_message, get_recipient
 
 
 class Mailweir(Litestar):
@@ -60,6 +61,8 @@ def create_app(settings: Settings | None = None) -> Litestar:
             MAPPINGS,
             KEYS,
             *STATS,
+            get_message,
+            get_recipient,
             list_event_types,
         ],
         # Some answers hold a secret, and all of them are JSON.

@@ -34,6 +34,8 @@ VERBS = {
     "sources": Verb("app.cli.sources:sources", "List, add and remove the provider accounts that post to us.", _CLIENT),
     "endpoints": Verb("app.cli.endpoints:endpoints", "List, add, test and remove subscribers.", _CLIENT),
     "events": Verb("app.cli.events:events", "Search the events that came in.", _CLIENT),
+    "messages": Verb("app.cli.timelines:messages", "See what happened to a message, and its state.", _CLIENT),
+    "recipients": Verb("app.cli.timelines:recipients", "See whether to write to an address, and why not.", _CLIENT),
     "tail": Verb("app.cli.tail:tail", "Show the events as they come in.", _CLIENT),
     "listen": Verb("app.cli.listen:listen", "Post the events to a program on this machine as they come in.", _CLIENT),
     "deliveries": Verb("app.cli.deliveries:deliveries", "See what was sent to whom, and send it again.", _CLIENT),

@@ -327,7 +327,7 @@ def _event_row(event: NewEvent) -> tuple[Any, ...]:
         event.source_id,
         event.receipt_id,
         event.type,
-        _findable(event.recipient),
+        _findable(event.recipient.lower() if event.recipient else None),
         _findable(event.email_id),
         _findable(event.message_id),
         event.occurred_at,

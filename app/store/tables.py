@@ -288,6 +288,7 @@ class EventRow(_Row, table=True):
     receipt_id: int | None = Field(default=None, sa_type=sa.BigInteger)
     type: str
     recipient: str | None = None
+    """In small letters, to be found in any case; as the provider wrote it in the body."""
     email_id: str | None = None
     message_id: str | None = None
     """The Message-ID without <>, where it is another than `email_id`."""

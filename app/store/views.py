@@ -53,6 +53,25 @@ class DeliveryLine(msgspec.Struct, frozen=True):
     finished_at: str | None
 
 
+class DeliveryState(msgspec.Struct, frozen=True):
+    """How a delivery of an event stands."""
+
+    id: str
+    endpoint_id: int
+    status: str
+    attempts: int
+    status_code: int | None
+    error: str | None
+
+
+class TimelineEvent(msgspec.Struct, frozen=True):
+    """An event among others; `late` when something that happened later had arrived before it."""
+
+    event: EventLine
+    late: bool
+    deliveries: Sequence[DeliveryState]
+
+
 class ReceiptLine(msgspec.Struct, frozen=True):
     """A provider request in a list."""
 

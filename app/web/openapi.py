@@ -47,6 +47,8 @@ _PATH_SCHEMAS: dict[str, dict[str, Any]] = {
     "job_id": {"type": "string", "pattern": "^job_[0-9A-HJKMNP-TV-Z]{15}$"},
     "name": {"type": "string", "pattern": f"^{NAME.pattern}$"},
     "provider": {"type": "string", "minLength": 1},
+    "email_id": {"type": "string", "minLength": 1},
+    "address": {"type": "string", "minLength": 1},
 }
 """What the parameters in paths look like, by their names."""
 

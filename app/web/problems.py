@@ -21,6 +21,9 @@ from app.vault import VaultError
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = "1"
 
+PRIVATE_PATH = "private_path"
+"""Handler option: the path names a person, so that only its form is logged."""
+
 log = structlog.get_logger()
 
 
@@ -142,7 +145,7 @@ def _answer_refusal(request: AnyRequest, refusal: HTTPException) -> Response[byt
 
 
 def _answer_store_trouble(request: AnyRequest, error: Exception) -> Response[bytes]:
-    method, path = request.scope["method"], request.scope["path"]
+    method, path = request.scope["method"], loggable_path(request.scope)
     log.error("store.unavailable", method=method, path=path, error=driver_message(error))
     return _answer(store_unavailable())
 
@@ -152,15 +155,21 @@ def _answer_store_refusal(_request: AnyRequest, refusal: StoreError) -> Response
 
 
 def _answer_wrong_key(request: AnyRequest, error: VaultError) -> Response[bytes]:
-    log.error("vault.cannot_open", method=request.scope["method"], path=request.scope["path"], error=str(error))
+    log.error("vault.cannot_open", method=request.scope["method"], path=loggable_path(request.scope), error=str(error))
     return _answer(Problem(500, f"{error}."))
 
 
 def _answer_fault(request: AnyRequest, fault: Exception) -> Response[bytes]:
     if is_unavailable(fault):
         return _answer_store_trouble(request, fault)
-    log.error("request.failed", method=request.scope["method"], path=request.scope["path"], **loggable(fault))
+    log.error("request.failed", method=request.scope["method"], path=loggable_path(request.scope), **loggable(fault))
     return _answer(Problem(500, "Something broke on our side; it has been logged. The request may be tried again."))
+
+
+def loggable_path(scope: Any) -> str:
+    """The path, or no more than its form where it names a person."""
+    handler = scope.get("route_handler")
+    return scope["path_template"] if handler and handler.opt.get(PRIVATE_PATH) else scope["path"]
 
 
 def loggable(fault: Exception) -> dict[str, Any]:

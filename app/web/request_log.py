@@ -8,7 +8,7 @@ from litestar.enums import ScopeType
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from app.web.problems import status_of
+from app.web.problems import loggable_path, status_of
 
 log = structlog.get_logger()
 
@@ -43,7 +43,7 @@ def _log_call(scope: Any, status: int, began: float) -> None:
     log.info(
         "api.called",
         method=scope["method"],
-        path=scope["path"],
+        path=loggable_path(scope),
         status=status,
         duration_ms=round((time.perf_counter() - began) * 1000, 1),
         key=principal.name if principal else None,

@@ -166,3 +166,16 @@ def test_listen_without_a_url_only_lists(account: Shell) -> None:
     ran = account.mailweir("listen", "--recipient", "list@example.com", "--after", BEGINNING, "--limit", "1")
     assert ran.row.keys() == {"id", "type", "recipient"}
     assert "secret" not in ran.err
+
+
+def test_a_message_and_a_recipient_show_what_follows_from_their_events(account: Shell) -> None:
+    play(account, "bounce", "Tim@example.com")
+    shown = account.mailweir("recipients", "tim@example.com").row
+    assert shown["send"] is False
+    assert [reason["reason"] for reason in shown["reasons"]] == ["hard_bounce"]
+    email_id = shown["events"][0]["event"]["email_id"]
+    assert account.mailweir("messages", email_id).row["state"] == "bounced"
+    assert account.mailweir("messages", "nothing").code == 1
+    seen = account.on_a_terminal("recipients", "TIM@example.com")
+    assert "hard_bounce" in seen
+    assert "email.bounced" in seen

@@ -33,6 +33,7 @@ from app.store.log import (
     list_events,
     list_receipts,
     newest_event,
+    timelines,
 )
 from app.store.moves import move
 from app.store.recovery import Owed
@@ -126,6 +127,31 @@ async def test_a_follower_reads_forwards_without_sorting(world: World, plans: An
     steps = await plans(events_onwards(world.engine, 1, EventFilter(**wanted), 1 << 40, 50))
     _assert_no_sorting(steps)
     assert [step for step in steps if step == "SCAN event"] == []
+
+
+@pytest.mark.parametrize(
+    ("subject", "indexes"),
+    [
+        (timelines.message(1, "msg_1"), {"ix_event_email", "ix_event_message"}),
+        (timelines.address(1, "ada@example.com"), {"ix_event_recipient"}),
+    ],
+)
+async def test_a_timeline_is_found_along_the_indexes_of_its_subject(
+    world: World, plans: Any, subject: timelines.Subject, indexes: set[str]
+) -> None:
+    await world.event(message_id="msg_2")
+    steps = [
+        *await plans(timelines.read_timeline(world.engine, subject, 1 << 62, 1)),
+        *await plans(timelines.read_facts(world.engine, subject, ["email.bounced"])),
+        *await plans(timelines.read_delivered(world.engine, subject)),
+    ]
+    assert [step for step in steps if step in ("SCAN event", "SCAN delivery", "SCAN source")] == [], steps
+    used = {
+        index
+        for index in ("ix_event_email", "ix_event_message", "ix_event_recipient", "ix_event_type")
+        if index in str(steps)
+    }
+    assert used == indexes
 
 
 async def test_the_end_of_the_log_is_read_along_its_numbers(world: World, plans: Any) -> None:

@@ -26,7 +26,7 @@ from app.store.walks import Condition, Span, Walk, read_page
 
 
 class EventFilter(msgspec.Struct, frozen=True):
-    """Which events; `q` is a part of recipient, email id or type in any case, or the whole public id."""
+    """Which events; `recipient` in any case, `q` a part of recipient, email id or type, or the whole public id."""
 
     type: str | None = None
     provider: str | None = None
@@ -41,7 +41,7 @@ class EventFilter(msgspec.Struct, frozen=True):
             (self.type is None or self.type == one.type)
             and (self.provider is None or self.provider == one.provider)
             and (self.source is None or self.source == one.source)
-            and (self.recipient is None or self.recipient == one.recipient)
+            and (self.recipient is None or self.recipient.lower() == one.recipient)
             and (self.email_id is None or self.email_id == one.email_id)
             and (self.q is None or _is_found(self.q, one))
         )
@@ -106,7 +106,8 @@ async def follow_events(
 
 def event_conditions(wanted: EventFilter) -> tuple[list[Condition], list[Condition]]:
     """What the index of the walk knows (the number itself, or the most telling column), and what has to be checked."""
-    columns = {event.c.email_id: wanted.email_id, event.c.recipient: wanted.recipient, event.c.type: wanted.type}
+    recipient = None if wanted.recipient is None else wanted.recipient.lower()
+    columns = {event.c.email_id: wanted.email_id, event.c.recipient: recipient, event.c.type: wanted.type}
     equal: list[Condition] = [column == value for column, value in columns.items() if value is not None]
     number = _number(wanted.q)
     if number is not None:
