@@ -8,6 +8,7 @@ from litestar import Litestar, Router
 
 from app.gateway import Gateway
 from app.settings import Settings, load_settings
+from app.web.alerts import ALERTS
 from app.web.auth import Authentication, KeyRing
 from app.web.drift import DRIFT
 from app.web.endpoints import ENDPOINTS
@@ -60,6 +61,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
             STREAM,
             MAPPINGS,
             KEYS,
+            ALERTS,
             *STATS,
             get_message,
             get_recipient,

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.catalog import Catalog
 from app import metrics
+from app.alerts import Alerts
 from app.announcements import Announcements
 from app.attempts import Attempts
 from app.bulk import BulkWork, Plans
@@ -23,6 +24,7 @@ from app.forgetting import Forgetting
 from app.guard import Guard
 from app.housekeeping import Housekeeping
 from app.ingest import Ingest
+from app.mails import Postbox
 from app.mapping_files import MappingFiles
 from app.proxies import TrustedProxies
 from app.registry import Registry
@@ -66,6 +68,8 @@ class Gateway:
     plans: Plans
     bulk: BulkWork
     forgetting: Forgetting
+    postbox: Postbox
+    alerts: Alerts
     housekeeping: Housekeeping
     ids: IdSource
     first_key: str | None
@@ -142,7 +146,8 @@ class Gateway:
             jitter=lambda: jitter.uniform(-1, 1),
             node=self._node,
         )
-        announcements = Announcements(self.registry, Drafts(self.registry, self.ids.next))
+        drafts = Drafts(self.registry, self.ids.next)
+        announcements = Announcements(self.registry, drafts)
         self.sender = Sender(self.registry, self.engine, attempts, announcements, self.clock, settings, self._node)
         self.ledger = Ledger(
             self._writer,
@@ -171,6 +176,12 @@ class Gateway:
         self.bulk.start()
         self._closing.push_async_callback(self.bulk.close)
         self.forgetting = Forgetting(self.engine, self.ledger, self.clock, self.registry)
+        self.postbox = Postbox(self.engine, self.clock, settings)
+        self.postbox.start()
+        self._closing.push_async_callback(self.postbox.close)
+        self.alerts = Alerts(self.registry, self.engine, self.ledger, drafts, self.postbox, self.clock, self._node)
+        self.alerts.start()
+        self._closing.push_async_callback(self.alerts.close)
         self.housekeeping = Housekeeping(self.engine, self.ledger, self.clock, kept_days=settings.retention_days)
         self.housekeeping.start()
         self._closing.push_async_callback(self.housekeeping.close)

@@ -10,8 +10,9 @@ import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, cast
+from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -26,6 +27,7 @@ from adapters.addresses import read_network
 PREFIX = "MAILWEIR_"
 SECRET_NAMES = frozenset({"api_key", "secret_key"})
 API_KEY_CHARACTERS_MIN = 16
+MAIL_ADDRESS = re.compile(r"[^\s@<>,;:\"()\[\]]{1,64}@[A-Za-z0-9.-]{1,190}")
 _PASSWORD_IN_URL = re.compile(r"(://[^:/@\s]*:)[^@\s]*(?=@)")
 
 
@@ -62,6 +64,15 @@ class Settings(BaseSettings):
     retention_days: float = _setting(
         30.0, "Receipts, events, deliveries and attempts older than this are removed.", unit="days", ge=0.01, le=3650
     )
+    smtp_url: str = _setting(
+        "", "The server that takes alert mails: smtp://user:password@host:587 (STARTTLS) or smtps://…:465."
+    )
+    alert_mail_from: str = _setting(
+        "", "Whom alert mails come from; needed with the server.", unit="address", validate_default=True
+    )
+    alert_mail_to: Annotated[tuple[str, ...], NoDecode] = _setting(
+        (), "Who gets them, unless a rule says otherwise.", unit="addresses, comma-separated"
+    )
     log_format: str = _setting("auto", "console, json or auto.", pattern="^(auto|console|json)$")
 
     body_bytes_max: int = _setting(5 * 1024 * 1024, "The largest inbound body; above, 413.", unit="bytes", ge=1)
@@ -96,6 +107,26 @@ class Settings(BaseSettings):
     def _split_proxies(cls, value: Any) -> Any:
         return tuple(str(read_network(word)) for word in _words(value))
 
+    @field_validator("alert_mail_to", mode="before")
+    @classmethod
+    def _split_addresses(cls, value: Any) -> Any:
+        return tuple(map(_address, _words(value)))
+
+    @field_validator("alert_mail_from")
+    @classmethod
+    def _one_address(cls, value: str, info: ValidationInfo) -> str:
+        if not value and info.data.get("smtp_url"):
+            raise ValueError("MAILWEIR_SMTP_URL needs it: whom the mails come from")
+        return _address(value) if value else value
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _known_server(cls, value: str) -> str:
+        url = urlsplit(value)
+        if value and not (url.scheme in ("smtp", "smtps") and url.hostname and url.path in ("", "/")):
+            raise ValueError("it must look like smtp://user:password@host:587 or smtps://host:465")
+        return value
+
     @field_validator("api_key")
     @classmethod
     def _long_enough(cls, value: str | None) -> str | None:
@@ -125,6 +156,12 @@ def _words(value: Any) -> list[str]:
     """The parts of a comma list, or of a list in the file."""
     words = cast("list[Any]", value.split(",") if isinstance(value, str) else value)
     return [text for word in words if (text := str(word).strip())]
+
+
+def _address(text: str) -> str:
+    if not MAIL_ADDRESS.fullmatch(text):
+        raise ValueError(f"{text!r} is not a mail address")
+    return text
 
 
 def load_settings(**overrides: Any) -> Settings:

@@ -87,3 +87,31 @@ def test_secrets_and_passwords_are_not_shown(monkeypatch: pytest.MonkeyPatch) ->
 def test_the_public_url_is_host_and_port_unless_it_is_set() -> None:
     assert load_settings(port=9000).base_url == "http://127.0.0.1:9000"
     assert load_settings(public_url="https://hooks.example.com/").base_url == "https://hooks.example.com"
+
+
+def test_a_mail_server_needs_a_sender(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAILWEIR_SMTP_URL", "smtp://user:secret@mail.example.com:587")
+    with pytest.raises(SettingsInvalid, match=r"^MAILWEIR_ALERT_MAIL_FROM: MAILWEIR_SMTP_URL needs it"):
+        load_settings()
+    monkeypatch.setenv("MAILWEIR_ALERT_MAIL_FROM", "mailweir@example.com")
+    monkeypatch.setenv("MAILWEIR_ALERT_MAIL_TO", "ops@example.com, ann@example.com")
+    settings = load_settings()
+    assert settings.alert_mail_to == ("ops@example.com", "ann@example.com")
+    assert line(settings, "MAILWEIR_SMTP_URL")[0] == "smtp://user:•••@mail.example.com:587"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SMTP_URL", "mail.example.com"),
+        ("SMTP_URL", "http://mail.example.com"),
+        ("SMTP_URL", "smtp://"),
+        ("ALERT_MAIL_FROM", "nobody"),
+        ("ALERT_MAIL_TO", "ops@example.com,nobody"),
+    ],
+)
+def test_a_wrong_mail_setting_is_refused(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAILWEIR_ALERT_MAIL_FROM", "mailweir@example.com")
+    monkeypatch.setenv(f"MAILWEIR_{name}", value)
+    with pytest.raises(SettingsInvalid, match=f"MAILWEIR_{name}"):
+        load_settings()

@@ -40,6 +40,7 @@ VERBS = {
     "listen": Verb("app.cli.listen:listen", "Post the events to a program on this machine as they come in.", _CLIENT),
     "deliveries": Verb("app.cli.deliveries:deliveries", "See what was sent to whom, and send it again.", _CLIENT),
     "stats": Verb("app.cli.stats:stats", "See what came in and went out in numbers.", _CLIENT),
+    "alerts": Verb("app.cli.alerts:alerts", "See what fires, and manage the rules that watch.", _CLIENT),
     "receipts": Verb("app.cli.receipts:receipts", "See raw provider requests, and read them again.", _CLIENT),
     "replay": Verb("app.cli.resending:replay", "Send an event again, or many, to those who ask for it.", _CLIENT),
     "recover": Verb("app.cli.resending:recover", "Send an endpoint what failed, or what it never got.", _CLIENT),

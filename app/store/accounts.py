@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from app.clock import Clock
+from app.store.alerts import add_defaults
 from app.store.errors import LastAdminKey
 from app.store.tables import ApiKeyRow, EnvironmentRow, OrganizationRow, table_of
 from app.store.transactions import alone, writing
@@ -160,7 +161,9 @@ async def _first_environment(connection: AsyncConnection, now: datetime) -> int:
         config_version=1,
         created_at=now,
     )
-    return (await connection.execute(environment.returning(_environment.c.id))).scalar_one()
+    environment_id = (await connection.execute(environment.returning(_environment.c.id))).scalar_one()
+    await add_defaults(connection, environment_id, now)
+    return environment_id
 
 
 async def _fix_key(connection: AsyncConnection, environment_id: int, api_key: str, now: datetime) -> None:

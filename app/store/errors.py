@@ -6,6 +6,7 @@ StoreError
 ├── NotResendable         the delivery is in no state to be sent again                 (409)
 ├── SecretInUse           the endpoint signs with that secret already                  (409)
 ├── ReplayRefused         an endpoint to replay to is not there                        (404)
+├── AlertsFull            there are as many alert rules as an environment may have    (409)
 ├── JobsFull              as many jobs run as an environment may have at once         (409)
 ├── JobOver               the job has ended, and cannot be cancelled any more          (409)
 ├── KeyReused             an Idempotency-Key came back with another request            (422)
@@ -47,6 +48,10 @@ class ReplayRefused(StoreError):
     """An endpoint named for a replay is not in the environment, or was deleted."""
 
     status_hint = 404
+
+
+class AlertsFull(StoreError):
+    """There are as many alert rules as an environment may have."""
 
 
 class JobsFull(StoreError):

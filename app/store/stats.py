@@ -10,10 +10,13 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from app.store.moves import has_status
-from app.store.rollups import SOURCE
+from app.store.rollups import HOUR_MS, MINUTE_MS, SOURCE
 from app.store.tables import (
+    ACCEPTED,
+    DUPLICATE,
     HELD,
     PENDING,
+    QUARANTINED,
     SENDING,
     DeliveryRow,
     EndpointRow,
@@ -26,6 +29,7 @@ from app.store.tables import (
 QUEUE_COUNTED_MAX = 100_000
 """More are not counted, so that asking costs the same with any backlog."""
 
+_AUTHENTIC = [f"receipt.{status}" for status in (ACCEPTED, DUPLICATE, QUARANTINED)]
 _minute, _hour, _delivery = table_of(RollupRow), table_of(RollupHourRow), table_of(DeliveryRow)
 _source, _endpoint = table_of(SourceRow), table_of(EndpointRow)
 
@@ -66,6 +70,50 @@ async def counts_by_subject(
 ) -> Mapping[int, Counts]:
     """What was counted from `since` until before `until`, by the source or endpoint."""
     return await _sums(engine, environment_id, kind, since, until, None, None)
+
+
+async def last_heard(engine: AsyncEngine, environment_id: int) -> Mapping[int, int]:
+    """Of every source that has sent something authentic, the end of the minute (or hour) in which it last did."""
+    heard = dict[int, int]()
+    async with engine.connect() as connection:
+        for table, moment, length in ((_hour, _hour.c.hour, HOUR_MS), (_minute, _minute.c.minute, MINUTE_MS)):
+            last = (
+                sa.select(moment)
+                .where(
+                    _is_authentic(table), table.c.environment_id == environment_id, table.c.subject_id == _source.c.id
+                )
+                .order_by(moment.desc())
+                .limit(1)
+                .scalar_subquery()
+            )
+            query = sa.select(_source.c.id, last).where(_source.c.environment_id == environment_id)
+            for number, start in await connection.execute(query):
+                if start is not None:
+                    heard[number] = start + length
+    return heard
+
+
+async def active_times(engine: AsyncEngine, environment_id: int, source_id: int, since: int) -> list[tuple[int, int]]:
+    """The minutes, further back the hours, in which the source sent something authentic: start and end, in order."""
+    found = list[tuple[int, int]]()
+    async with engine.connect() as connection:
+        for table, moment, length in ((_hour, _hour.c.hour, HOUR_MS), (_minute, _minute.c.minute, MINUTE_MS)):
+            query = (
+                sa.select(moment)
+                .distinct()
+                .where(
+                    _is_authentic(table),
+                    table.c.environment_id == environment_id,
+                    table.c.subject_id == source_id,
+                    moment >= since,
+                )
+            )
+            found += [(start, start + length) for start in await connection.scalars(query)]
+    return sorted(found)
+
+
+def _is_authentic(table: sa.Table) -> sa.ColumnElement[bool]:
+    return sa.and_(table.c.kind == SOURCE, table.c.measure.in_(_AUTHENTIC))
 
 
 async def read_queue(engine: AsyncEngine, endpoint_id: int) -> Queue:

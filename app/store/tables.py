@@ -457,6 +457,63 @@ class RollupHourRow(_Row, table=True):
     count: int = Field(sa_type=sa.BigInteger)
 
 
+class AlertRow(_Row, table=True):
+    """A rule: what of the environment's sources or endpoints is watched, and from when on it is news."""
+
+    id: int | None = _numbered()
+    environment_id: int = Field(foreign_key="environment.id", index=True)
+    name: str
+    kind: str
+    """One of `watching.KINDS`."""
+    source_id: int | None = None
+    """None: every source, each by itself."""
+    endpoint_id: int | None = None
+    """None: every endpoint, each by itself."""
+    threshold: float
+    window_s: int
+    min_count: int
+    mail_to: list[str] | None = Field(default=None, sa_type=sa.JSON)
+    """None: those in the settings."""
+    active: bool = True
+    created_at: datetime = _time()
+    updated_at: datetime = _time()
+
+
+class AlertStateRow(_Row, table=True):
+    """How it stands with one source or endpoint under a rule; no row is as good as `ok`."""
+
+    alert_id: int = Field(foreign_key="alert.id", primary_key=True)
+    subject_id: int = Field(primary_key=True)
+    """Of the source or endpoint."""
+    state: str
+    """ok or firing."""
+    since: datetime = _time()
+    value: float | None = None
+    summary: str
+
+
+class AlertMailRow(_Row, table=True):
+    """A mail that is still to be sent; it goes with the row."""
+
+    id: int | None = _numbered()
+    message_id: str
+    """Of the event, the same in every attempt."""
+    recipients: list[str] = Field(sa_type=sa.JSON)
+    subject: str
+    body: str
+    attempts: int = 0
+    created_at: datetime = _time()
+    due_at: datetime = _time(index=True)
+
+
+class DutyRow(_Row, table=True):
+    """What one node does for all, until then."""
+
+    name: str = Field(primary_key=True)
+    node: int
+    until: datetime = _time()
+
+
 class NodeRow(_Row, table=True):
     """One start of the gateway; its number is part of the ids that it makes and the mark on what it claims."""
 

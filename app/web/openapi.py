@@ -41,6 +41,7 @@ _NUMBER = {"type": "integer", "minimum": 1, "maximum": NUMBER_MAX}
 _PATH_SCHEMAS: dict[str, dict[str, Any]] = {
     "endpoint_id": _NUMBER,
     "key_id": _NUMBER,
+    "alert_id": _NUMBER,
     "event_id": {"type": "string", "pattern": "^evt_[0-9A-HJKMNP-TV-Z]{15}$"},
     "delivery_id": {"type": "string", "pattern": "^dlv_[0-9A-HJKMNP-TV-Z]{15}$"},
     "receipt_id": {"type": "string", "pattern": "^rcp_[0-9A-HJKMNP-TV-Z]{15}$"},

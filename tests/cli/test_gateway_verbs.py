@@ -238,3 +238,19 @@ def test_keys_are_made_listed_and_revoked(gateway: Shell) -> None:
     assert gateway.mailweir("events", "list", "--api-key", made["key"]).code == 1
     (last,) = [key for key in listed if key["role"] == "admin"]
     assert "last admin key" in gateway.mailweir("keys", "revoke", str(last["id"])).err
+
+
+def test_alert_rules_are_listed_added_changed_and_removed(gateway: Shell) -> None:
+    _source(gateway, "watched", "resend")
+    assert len(_ok(gateway.mailweir("alerts", "list")).rows) >= 7
+    added = _ok(gateway.mailweir("alerts", "add", "bounce_rate", "--name", "Shop", "--source", "watched")).row
+    number = str(added["id"])
+    changed = _ok(gateway.mailweir("alerts", "change", number, "--threshold", "0.2", "--window-s", "600")).row
+    assert changed["rule"] == "Of at least 200 messages of watched within 10 min, 20 % or more bounce."
+    assert _ok(gateway.mailweir("alerts", "pause", number)).row["active"] is False
+    assert _ok(gateway.mailweir("alerts", "resume", number)).row["active"] is True
+    assert _ok(gateway.mailweir("alerts", "show", number)).row["name"] == "Shop"
+    assert _ok(gateway.mailweir("alerts", "list", "--firing")).rows == []
+    assert "Fires when" in gateway.on_a_terminal("alerts", "list")
+    _ok(gateway.mailweir("alerts", "remove", number))
+    assert gateway.mailweir("alerts", "show", number).code == 1
