@@ -5,8 +5,8 @@ import time
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0012"
-down_revision = "0011"
+revision = "0013"
+down_revision = "0012"
 
 _FIRST_RULES = (
     ("Failing endpoint", "failure_rate", 0.5, 900, 20),
