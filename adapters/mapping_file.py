@@ -1,8 +1,9 @@
 """A mapping file as a tree of places: each value knows its file, line and key, so that a mistake can be shown."""
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from difflib import get_close_matches
+from math import isfinite
 from typing import Any, ClassVar, cast
 
 import yaml
@@ -17,6 +18,9 @@ except ImportError:  # PyYAML was built without libyaml: slower, else the same
 FILE_CHARACTERS_MAX = 256 * 1024
 DEPTH_MAX = 40
 NODES_MAX = 20_000
+"""Values of a file, each counted again wherever an alias repeats it."""
+OPENINGS_UNCHECKED_MAX = 5_000
+"""Up to so many marks that open something inside something, libyaml cannot run out of stack."""
 
 _MERGE = "<<"
 
@@ -42,11 +46,19 @@ _resolve("int", r"-?(?:0|[1-9][0-9]*)$", "-0123456789")
 _resolve("float", r"-?(?:0|[1-9][0-9]*)\.[0-9]+$", "-0123456789")
 _Loader.yaml_implicit_resolvers[""] = [(_scalar_tag("null"), re.compile(r"$"))]
 
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not isfinite(number):
+        raise ValueError(text)
+    return number
+
+
 _SCALARS: dict[str, Callable[[str], Any]] = {
     _scalar_tag("bool"): lambda text: text == "true",
     _scalar_tag("null"): lambda _text: None,
     _scalar_tag("int"): int,
-    _scalar_tag("float"): float,
+    _scalar_tag("float"): _finite,
 }
 
 
@@ -57,13 +69,10 @@ class Place:
     raise `MappingInvalid` with the line and key.
     """
 
-    def __init__(self, node: yaml.Node, file: str, key: str = "", depth: int = 0) -> None:
+    def __init__(self, node: yaml.Node, file: str, key: str = "") -> None:
         self._node = node
-        self._depth = depth
         self.file = file
         self.key = key
-        if depth > DEPTH_MAX:
-            raise self.invalid(f"nested more than {DEPTH_MAX} deep, or an anchor inside itself")
 
     @property
     def line(self) -> int:
@@ -153,25 +162,22 @@ class Place:
 
     def value(self) -> Any:
         """The plain value: dicts, lists, texts, numbers, booleans, None."""
-        return self._plain([NODES_MAX])
-
-    def _plain(self, budget: list[int]) -> Any:
-        budget[0] -= 1
-        if budget[0] < 0:
-            raise self.invalid(f"more than {NODES_MAX} values")
         if self.is_section:
-            return {name: place._plain(budget) for name, place in self.entries().items()}
+            return {name: place.value() for name, place in self.entries().items()}
         if self.is_list:
-            return [place._plain(budget) for place in self._elements()]
+            return [place.value() for place in self._elements()]
         convert = _SCALARS.get(self._node.tag)
-        return convert(self._node.value) if convert else self._node.value
+        try:
+            return convert(self._node.value) if convert else self._node.value
+        except ValueError:
+            raise self.invalid(f"no number of a size that can be read: {self._node.value:.40}") from None
 
     def _elements(self) -> list["Place"]:
         nodes: list[yaml.Node] = self._node.value
         return [self._inner(node, f"{self.key}[{index}]") for index, node in enumerate(nodes)]
 
     def _inner(self, node: yaml.Node, key: str) -> "Place":
-        return Place(node, self.file, key, self._depth + 1)
+        return Place(node, self.file, key)
 
 
 def parse(text: str, file: str) -> Place:
@@ -179,6 +185,8 @@ def parse(text: str, file: str) -> Place:
     if len(text) > FILE_CHARACTERS_MAX:
         raise MappingInvalid(f"longer than {FILE_CHARACTERS_MAX} characters", file=file)
     try:
+        if sum(map(text.count, "[{-?")) > OPENINGS_UNCHECKED_MAX:
+            _refuse_depth(text, file)
         node = cast("yaml.Node | None", yaml.compose(text, Loader=_Loader))  # type: ignore[arg-type]
     except yaml.MarkedYAMLError as mistake:
         mark = mistake.problem_mark
@@ -187,7 +195,51 @@ def parse(text: str, file: str) -> Place:
         raise MappingInvalid(f"not YAML: {mistake}", file=file) from None
     if node is None:
         raise MappingInvalid("the file is empty", file=file, line=1)
+    _refuse_size(node, file)
     return Place(node, file)
+
+
+def _refuse_depth(text: str, file: str) -> None:
+    """Before libyaml makes a tree of it, which takes the stack of the process for every level."""
+    depth = 0
+    events = cast("Iterable[yaml.Event]", yaml.parse(text, Loader=_Loader))  # type: ignore[arg-type]
+    for event in events:
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEPTH_MAX:
+            raise _too_deep(event, file)
+
+
+def _refuse_size(root: yaml.Node, file: str) -> None:
+    """A few lines may stand for millions of values, where an alias repeats what repeats others, or for ever."""
+    measured: dict[int, tuple[int, int]] = {}
+
+    def measure(node: yaml.Node, depth: int) -> tuple[int, int]:
+        """Its values and its levels, which an alias may bring to more than there are in the text."""
+        if depth > DEPTH_MAX:
+            raise _too_deep(node, file)
+        if id(node) not in measured:
+            inner = [measure(child, depth + 1) for child in _inner_nodes(node)]
+            values, levels = 1 + sum(each[0] for each in inner), 1 + max((each[1] for each in inner), default=0)
+            if levels > DEPTH_MAX:
+                raise _too_deep(node, file)
+            if values > NODES_MAX:
+                message = f"more than {NODES_MAX} values, those counted that aliases repeat"
+                raise MappingInvalid(message, file=file, line=node.start_mark.line + 1)
+            measured[id(node)] = values, levels
+        return measured[id(node)]
+
+    measure(root, 0)
+
+
+def _inner_nodes(node: yaml.Node) -> list[yaml.Node]:
+    if isinstance(node, yaml.MappingNode):
+        return [value for _, value in node.value]
+    return node.value if isinstance(node, yaml.SequenceNode) else []
+
+
+def _too_deep(at: yaml.Node | yaml.Event, file: str) -> MappingInvalid:
+    message = f"nested more than {DEPTH_MAX} deep, or an anchor inside itself"
+    return MappingInvalid(message, file=file, line=at.start_mark.line + 1)
 
 
 def _explained(mistake: yaml.MarkedYAMLError) -> str:

@@ -299,6 +299,40 @@ def test_what_is_not_yaml_is_refused_with_its_line(text: str) -> None:
     assert refusal.value.line in (2, 3)
 
 
+def repeated(levels: int) -> str:
+    """A list whose lists hold the same list eight times over, as often as there are levels."""
+    written = "&a0 [x]"
+    for level in range(1, levels):
+        written = f"&a{level} [{written}{f', *a{level - 1}' * 7}]"
+    return written
+
+
+def chained(links: int) -> str:
+    """Lists no deeper than 30 in the text, of which each holds the one before it at its bottom."""
+    lists = [f"&b{link} {'[' * 30}{f'*b{link - 1}' if link else 'x'}{']' * 30}" for link in range(links)]
+    return f"[{', '.join(lists)}]"
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        (repeated(12), "more than 20000 values, those counted that aliases repeat"),
+        (chained(3), "nested more than 40 deep"),
+        ("&a [*a]", "an anchor inside itself"),
+        ("[" * 60 + "]" * 60, "nested more than 40 deep"),
+        ("[" * 100_000, "nested more than 40 deep"),
+        ("\n      " + "- " * 100_000, "nested more than 40 deep"),
+        ("9" * 5_000, "no number of a size that can be read"),
+        ("9" * 400 + ".5", "no number of a size that can be read"),
+        ("!!int zero", "no number of a size that can be read: zero"),
+    ],
+)
+def test_a_file_that_would_take_memory_or_time_without_end_is_refused(written: str, message: str) -> None:
+    with pytest.raises(MappingInvalid, match=message) as refusal:
+        load_mapping(completed(f"samples:\n  events:\n    sent: {written}\n"), "acme.yaml")
+    assert refusal.value.line is not None
+
+
 def files(folder: Path) -> Iterator[tuple[bytes, str]]:
     yield completed("provider: other\n").encode(), "must be called other.yaml"
     yield b"title: a\nprovider: \xff\xfe", "acme.yaml:2: not UTF-8: byte 0xff"
