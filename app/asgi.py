@@ -22,7 +22,8 @@ from app.web.log import DELIVERIES, EVENTS
 from app.web.mappings import MAPPINGS
 from app.web.openapi import openapi_json
 from app.web.options import AllowedMethods
-from app.web.problems import EXCEPTION_HANDLERS
+from app.web.pages.dashboard import DASHBOARD, STATIC_FILES, TEMPLATES
+from app.web.pages.errors import EXCEPTION_HANDLERS
 from app.web.receipts import RECEIPTS
 from app.web.recipients import RECIPIENTS
 from app.web.request_log import RequestLog
@@ -73,9 +74,10 @@ def create_app(settings: Settings | None = None) -> Litestar:
     )
     in_force = settings or load_settings()
     return Mailweir(
-        route_handlers=[api, health, ready, metrics, openapi_json],
+        route_handlers=[api, DASHBOARD, STATIC_FILES, health, ready, metrics, openapi_json],
         lifespan=[_open_gateway(in_force)],
         exception_handlers=EXCEPTION_HANDLERS,
+        template_config=TEMPLATES,
         request_max_body_size=in_force.api_body_bytes_max,
         openapi_config=None,
         logging_config=None,

@@ -13,8 +13,10 @@ from click import option
 
 from app.cli.configuration import settings_in_force
 from app.cli.errors import Misconfigured
+from app.cli.login import LOGS_IN_ONCE, host_in_url, login_url
 from app.cli.logs import write_logs
 from app.settings import Settings, without_password
+from app.store.sessions import create_link
 
 BACKLOG = 2_048
 SOCKET_BYTES_MAX = 4_096
@@ -29,8 +31,8 @@ GRACE_S = 10
 def serve(host: str | None, port: int | None) -> None:
     """Run the gateway until Ctrl+C, or until it is told to terminate.
 
-    The first start creates the database and an admin API key. The key is shown once: keep it. Ending is safe at any
-    time; what is not delivered by then is delivered after the next start.
+    The first start creates the database and an admin API key, and prints a link that opens the dashboard once. The key
+    is shown once: keep it. Ending is safe at any time; what is not delivered by then is delivered after the next start.
 
     \b
     Examples:
@@ -93,7 +95,9 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             spare_the_collector()
-            click.echo(_banner(self._settings, self._watched.app.state.gateway.first_key))
+            gateway = self._watched.app.state.gateway
+            link = await create_link(gateway.engine, gateway.clock.now()) if gateway.first_key else None
+            click.echo(_banner(self._settings, gateway.first_key, link))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Ends what would go on for ever, the live stream, and then everything else."""
@@ -158,13 +162,15 @@ def _not_listening(host: str, port: int, error: OSError) -> str:
     return f"cannot listen on {host}:{port} ({reason}); check MAILWEIR_HOST"
 
 
-def _banner(settings: Settings, first_key: str | None) -> str:
+def _banner(settings: Settings, first_key: str | None, link: str | None) -> str:
     lines = [
-        f"Mailweir serves on http://{_in_url(settings.host)}:{settings.port}",
+        f"Mailweir serves on http://{host_in_url(settings.host)}:{settings.port}",
         f"  database     {without_password(settings.database_url)}",
     ]
     if settings.public_url:
         lines.insert(1, f"  public URL   {settings.base_url}")
+    if link:
+        lines += [f"  dashboard    {login_url(settings, link)}", f"               {LOGS_IN_ONCE}"]
     if first_key:
         lines += [
             f"  admin key    {first_key}",
@@ -172,7 +178,3 @@ def _banner(settings: Settings, first_key: str | None) -> str:
             "  next         export MAILWEIR_API_KEY=<the key>, then: mailweir sources add --help",
         ]
     return "\n".join(lines)
-
-
-def _in_url(host: str) -> str:
-    return f"[{host}]" if ":" in host else host

@@ -31,6 +31,21 @@ SETTINGS_KEY_NAME = "settings"
 
 _organization, _environment, _key = table_of(OrganizationRow), table_of(EnvironmentRow), table_of(ApiKeyRow)
 _standing = _key.c.revoked_at.is_(None)
+PRINCIPALS = (
+    sa.select(
+        _environment.c.id,
+        _environment.c.public_id.label("env_id"),
+        _organization.c.public_id.label("org_id"),
+        _key.c.role,
+        _key.c.id.label("key_id"),
+        _key.c.name,
+    )
+    .select_from(_key)
+    .join(_environment, _environment.c.id == _key.c.environment_id)
+    .join(_organization, _organization.c.id == _environment.c.organization_id)
+    .where(_standing)
+)
+"""The columns of `Principal`, of every key that stands."""
 
 
 class Principal(msgspec.Struct, frozen=True):
@@ -76,19 +91,7 @@ async def first_start(engine: AsyncEngine, clock: Clock, api_key: str | None) ->
 
 async def authenticate(engine: AsyncEngine, key: str) -> Principal | None:
     """Whom the key stands for; None when there is no such key, or it was revoked."""
-    query = (
-        sa.select(
-            _environment.c.id,
-            _environment.c.public_id.label("env_id"),
-            _organization.c.public_id.label("org_id"),
-            _key.c.role,
-            _key.c.id.label("key_id"),
-            _key.c.name,
-        )
-        .join(_environment, _environment.c.id == _key.c.environment_id)
-        .join(_organization, _organization.c.id == _environment.c.organization_id)
-        .where(_key.c.digest == _digest(key), _standing)
-    )
+    query = PRINCIPALS.where(_key.c.digest == _digest(key))
     async with engine.connect() as connection:
         row = (await connection.execute(query)).one_or_none()
     return None if row is None else Principal(*row)

@@ -147,6 +147,22 @@ class ApiKeyRow(_Row, table=True):
     revoked_at: datetime | None = _time(default=None)
 
 
+class LoginLinkRow(_Row, table=True):
+    """A link that logs in to the dashboard once, as the key; of its token only the SHA-256 digest is kept."""
+
+    digest: bytes = Field(primary_key=True)
+    key_id: int = Field(foreign_key="api_key.id")
+    expires_at: datetime = _time(index=True)
+
+
+class WebSessionRow(_Row, table=True):
+    """A browser that is logged in to the dashboard, as the key; of its token only the SHA-256 digest is kept."""
+
+    digest: bytes = Field(primary_key=True)
+    key_id: int = Field(foreign_key="api_key.id")
+    expires_at: datetime = _time(index=True)
+
+
 class SourceRow(_Row, table=True):
     """A provider account that posts to us. The name is part of the URL, so it is unique over all environments.
 

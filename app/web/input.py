@@ -5,6 +5,7 @@ query, where everything is text, it is one for a field that takes numbers.
 """
 
 import re
+from collections.abc import Mapping
 from functools import cache
 from typing import Any, TypeVar
 
@@ -35,7 +36,11 @@ async def read_body(request: AnyRequest, shape: type[Shape]) -> Shape:
 
 def read_query(request: AnyConnection, shape: type[Shape]) -> Shape:
     """The query parameters as `shape`; of a repeated one the last counts. Raises Problem 422."""
-    given = dict(request.query_params.items())
+    return fit_texts(dict(request.query_params.items()), shape)
+
+
+def fit_texts(given: Mapping[str, str], shape: type[Shape]) -> Shape:
+    """Texts as `shape`, where a whole number is one for a field that takes numbers. Raises Problem 422."""
     if errors := [FieldError(name, "may not hold the character NUL.") for name in given if _NUL in name + given[name]]:
         raise invalid(errors)
     numbers = _number_fields(shape)

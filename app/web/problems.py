@@ -1,7 +1,7 @@
 """Every error as RFC 9457 problem details: what is wrong, in which field, and what to change."""
 
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -102,7 +102,7 @@ def store_unavailable() -> Problem:
 
 
 def status_of(error: Exception) -> int:
-    """The status that the handlers below answer with."""
+    """The status that the exception handlers answer with."""
     match error:
         case Problem():
             return error.status
@@ -118,17 +118,11 @@ AnyRequest = Request[Any, Any, State]
 AnyConnection = ASGIConnection[Any, Any, Any, State]
 
 
-def _answer(problem: Problem) -> Response[bytes]:
-    return Response(
-        problem_body(problem), status_code=problem.status, media_type=MEDIA_TYPE, headers=problem.headers or None
-    )
+def _as_it_is(_request: AnyRequest, problem: Problem) -> Problem:
+    return problem
 
 
-def _answer_problem(_request: AnyRequest, problem: Problem) -> Response[bytes]:
-    return _answer(problem)
-
-
-def _answer_refusal(request: AnyRequest, refusal: HTTPException) -> Response[bytes]:
+def _of_refusal(request: AnyRequest, refusal: HTTPException) -> Problem:
     """What the framework refused before a route saw it."""
     method, path = request.scope["method"], request.scope["path"]
     headers = refusal.headers or {}
@@ -141,29 +135,29 @@ def _answer_refusal(request: AnyRequest, refusal: HTTPException) -> Response[byt
             detail = "The body is larger than an API call may be; MAILWEIR_API_BODY_BYTES_MAX sets the limit."
         case _:
             detail = refusal.detail or HTTPStatus(refusal.status_code).description
-    return _answer(Problem(refusal.status_code, detail, headers=headers))
+    return Problem(refusal.status_code, detail, headers=headers)
 
 
-def _answer_store_trouble(request: AnyRequest, error: Exception) -> Response[bytes]:
+def _of_store_trouble(request: AnyRequest, error: Exception) -> Problem:
     method, path = request.scope["method"], loggable_path(request.scope)
     log.error("store.unavailable", method=method, path=path, error=driver_message(error))
-    return _answer(store_unavailable())
+    return store_unavailable()
 
 
-def _answer_store_refusal(_request: AnyRequest, refusal: StoreError) -> Response[bytes]:
-    return _answer(Problem(refusal.status_hint, str(refusal)))
+def _of_store_refusal(_request: AnyRequest, refusal: StoreError) -> Problem:
+    return Problem(refusal.status_hint, str(refusal))
 
 
-def _answer_wrong_key(request: AnyRequest, error: VaultError) -> Response[bytes]:
+def _of_wrong_key(request: AnyRequest, error: VaultError) -> Problem:
     log.error("vault.cannot_open", method=request.scope["method"], path=loggable_path(request.scope), error=str(error))
-    return _answer(Problem(500, f"{error}."))
+    return Problem(500, f"{error}.")
 
 
-def _answer_fault(request: AnyRequest, fault: Exception) -> Response[bytes]:
+def _of_fault(request: AnyRequest, fault: Exception) -> Problem:
     if is_unavailable(fault):
-        return _answer_store_trouble(request, fault)
+        return _of_store_trouble(request, fault)
     log.error("request.failed", method=request.scope["method"], path=loggable_path(request.scope), **loggable(fault))
-    return _answer(Problem(500, "Something broke on our side; it has been logged. The request may be tried again."))
+    return Problem(500, "Something broke on our side; it has been logged. The request may be tried again.")
 
 
 def loggable_path(scope: Any) -> str:
@@ -183,12 +177,27 @@ def loggable(fault: Exception) -> dict[str, Any]:
     return {"error": driver_message(fault), "statement": fault.statement, "places": places}
 
 
-EXCEPTION_HANDLERS: dict[int | type[Exception], Any] = {
-    Problem: _answer_problem,
-    HTTPException: _answer_refusal,
-    StoreUnavailable: _answer_store_trouble,
-    StoreError: _answer_store_refusal,
-    VaultError: _answer_wrong_key,
-    Exception: _answer_fault,
+_PROBLEM_OF: dict[type[Exception], Callable[[AnyRequest, Any], Problem]] = {
+    Problem: _as_it_is,
+    HTTPException: _of_refusal,
+    StoreUnavailable: _of_store_trouble,
+    StoreError: _of_store_refusal,
+    VaultError: _of_wrong_key,
+    Exception: _of_fault,
 }
-"""For the application: whatever is raised anywhere becomes problem details."""
+
+
+def answering(answer: Callable[[AnyRequest, Problem], Response[Any]]) -> dict[int | type[Exception], Any]:
+    """Exception handlers: whatever is raised anywhere becomes a problem, and `answer` makes the response of it."""
+
+    def handler(problem_of: Callable[[AnyRequest, Any], Problem]) -> Callable[[AnyRequest, Exception], Response[Any]]:
+        return lambda request, error: answer(request, problem_of(request, error))
+
+    return {kind: handler(problem_of) for kind, problem_of in _PROBLEM_OF.items()}
+
+
+def as_json(_request: AnyRequest, problem: Problem) -> Response[bytes]:
+    """Problem details, as every caller of the API gets them."""
+    return Response(
+        problem_body(problem), status_code=problem.status, media_type=MEDIA_TYPE, headers=problem.headers or None
+    )

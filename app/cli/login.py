@@ -1,0 +1,51 @@
+"""`mailweir login`: the way into the dashboard for whoever may use the database."""
+
+import asyncio
+
+import rich_click as click
+
+from app.cli.configuration import settings_in_force
+from app.cli.database import opened_database
+from app.cli.errors import CommandFailed
+from app.cli.starting import explained
+from app.clock import Clock
+from app.settings import Settings
+from app.store.sessions import create_link
+
+LOGS_IN_ONCE = "logs in once, within the hour; mailweir login makes another"
+_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - not to listen on
+
+
+@click.command()
+def login() -> None:
+    """Make a link that opens the dashboard, as the oldest admin key.
+
+    It logs in once, within the hour. Run it where the gateway runs, with the same settings: it needs the database and
+    no key.
+
+    \b
+    Examples:
+        mailweir login
+    """
+    settings = settings_in_force()
+    with explained():
+        link = asyncio.run(_link(settings))
+    if link is None:
+        raise CommandFailed("there is no admin key to log in as; start the gateway once, it makes one")
+    click.echo(login_url(settings, link))
+
+
+def login_url(settings: Settings, link: str) -> str:
+    """The address that logs in: under the public URL, or on this machine where there is none."""
+    local = f"http://{host_in_url(_EVERYWHERE.get(settings.host, settings.host))}:{settings.port}"
+    return f"{settings.base_url if settings.public_url else local}/?login={link}"
+
+
+def host_in_url(host: str) -> str:
+    """An address as it stands in a URL."""
+    return f"[{host}]" if ":" in host else host
+
+
+async def _link(settings: Settings) -> str | None:
+    async with opened_database(settings.database_url) as engine:
+        return await create_link(engine, Clock().now())

@@ -1,0 +1,49 @@
+"""All pages: what the navigation names, in its order, and the routes behind it. A new page gets its line here."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from litestar import Router, get
+from litestar.plugins.jinja import JinjaTemplateEngine
+from litestar.response import Redirect
+from litestar.template import TemplateConfig
+from litestar.types import ControllerRouterHandler
+
+from app.web.pages.assets import static_file
+from app.web.pages.entrance import Entrance
+from app.web.pages.errors import PAGE_EXCEPTION_HANDLERS
+from app.web.pages.events import EVENTS
+from app.web.pages.login import LOGIN
+from app.web.pages.rendering import PAGE_HEADERS, NavigationEntry, template_engine
+
+
+class Pages(NamedTuple):
+    """One entry of the navigation and all routes behind it."""
+
+    label: str
+    path: str
+    routes: Sequence[ControllerRouterHandler]
+
+
+@get("/")
+async def home() -> Redirect:
+    """The first page there is."""
+    return Redirect("/events", status_code=303)
+
+
+PAGES = [
+    Pages("Events", "/events", EVENTS),
+]
+
+DASHBOARD = Router(
+    "/",
+    route_handlers=[home, *LOGIN, *(route for pages in PAGES for route in pages.routes)],
+    include_in_schema=False,
+    response_headers=PAGE_HEADERS,
+    middleware=[Entrance()],
+    exception_handlers=PAGE_EXCEPTION_HANDLERS,
+)
+STATIC_FILES = static_file
+TEMPLATES = TemplateConfig[JinjaTemplateEngine](
+    instance=template_engine([NavigationEntry(pages.label, pages.path) for pages in PAGES])
+)

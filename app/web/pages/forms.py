@@ -1,0 +1,62 @@
+"""What a page's forms bring: filters in the URL, and fields of a POST."""
+
+from datetime import UTC, datetime
+from typing import TypeVar
+from urllib.parse import urlencode
+
+import msgspec
+
+from app.web.input import fit_texts
+from app.web.problems import AnyRequest
+from app.web.sessions import FORM_FIELD
+
+Shape = TypeVar("Shape", bound=msgspec.Struct)
+_TIMES = ("since", "until")
+_PAGING = {"cursor", "limit"}
+
+
+class Given:
+    """The filters in force as the URL has them, for a form to show and for links to keep: `given["type"]`."""
+
+    def __init__(self, request: AnyRequest) -> None:
+        self._texts = {name: text for name, text in request.query_params.items() if text.strip()}
+
+    def __getitem__(self, name: str) -> str:
+        """The text of a filter, empty where it is not in use."""
+        return self._texts.get(name, "")
+
+    def __bool__(self) -> bool:
+        """Whether any filter is in use, of which paging is none."""
+        return bool(self._texts.keys() - _PAGING)
+
+    def query(self, **changes: str | None) -> str:
+        """The query of a link to the same list with these filters changed; None takes one away."""
+        changed: dict[str, str | None] = self._texts | changes
+        kept = {name: text for name, text in changed.items() if text}
+        return f"?{urlencode(kept)}" if kept else ""
+
+
+def read_filters(request: AnyRequest, shape: type[Shape]) -> Shape:
+    """The query as `shape`; a field that was left empty was not given, and times are UTC. Raises Problem 422."""
+    given = {name: text.strip() for name, text in request.query_params.items() if text.strip()}
+    return fit_texts({name: _in_utc(text) if name in _TIMES else text for name, text in given.items()}, shape)
+
+
+async def read_form(request: AnyRequest, shape: type[Shape]) -> Shape:
+    """The fields of a form as `shape`, without the proof; of a repeated one the last counts. Raises Problem 422."""
+    form = await request.form()
+    return fit_texts({name: str(text) for name, text in form.items() if name != FORM_FIELD}, shape)
+
+
+async def read_many(request: AnyRequest, name: str) -> list[str]:
+    """All values of one field: the boxes that were ticked."""
+    return [str(value) for value in (await request.form()).getall(name, [])]
+
+
+def _in_utc(text: str) -> str:
+    """A time as a browser's own field gives it, which knows no zone."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).isoformat()

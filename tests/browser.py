@@ -1,0 +1,92 @@
+"""A real browser before a real gateway: Debian's Chromium, driven by Playwright.
+
+Import the fixtures into a module of tests, which may hold no async tests (Playwright has a loop of its own running):
+
+    from tests.browser import chromium, page, site
+
+Whatever a test does, its page may not write an error to the console nor ask another host for anything.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from app.web.sessions import COOKIE
+from tests.processes import KEY, Process, running
+
+EXECUTABLES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+WIDE, NARROW = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
+WAIT_MS = 10_000
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    """A browser for the tests of one module."""
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        _not_here("Playwright comes with the extra `test`, which is not installed")
+    executable = next((path for name in EXECUTABLES if (path := shutil.which(name))), None)
+    if executable is None:
+        _not_here("no Chromium is installed (Debian: apt-get install chromium)")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+    """A gateway for the tests of one module; its admin key is `processes.KEY`."""
+    with running(tmp_path_factory.mktemp("site")) as gateway:
+        yield gateway
+
+
+@pytest.fixture
+def page(chromium: Any, site: Process) -> Iterator[Any]:
+    """A page of a browser that is logged in as the admin; `page.goto("/events")` works without the host."""
+    context = chromium.new_context(base_url=site.url, viewport=WIDE)
+    context.add_cookies([{"name": COOKIE, "value": new_session(site), "url": site.url, "sameSite": "Lax"}])
+    page = context.new_page()
+    page.set_default_timeout(WAIT_MS)
+    complaints = watched(page, site)
+    yield page
+    context.close()
+    assert complaints == []
+
+
+def watched(page: Any, site: Process) -> list[str]:
+    """What is wrong with the page, as it goes on: errors in the console, and requests to other hosts."""
+    complaints = list[str]()
+
+    def check_host(request: Any) -> None:
+        if urlsplit(request.url).netloc != urlsplit(site.url).netloc:
+            complaints.append(f"asked another host: {request.url}")
+
+    page.on("request", check_host)
+    page.on("pageerror", lambda error: complaints.append(f"failed: {error}"))
+    page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
+    return complaints
+
+
+def new_session(site: Process, key: str = KEY) -> str:
+    """The cookie of a browser that has just logged in with the key."""
+    answer = httpx.post(f"{site.url}/login", data={"key": key})
+    assert answer.status_code == 303, answer.text
+    return answer.cookies[COOKIE]
+
+
+def scrolls_sideways(page: Any) -> bool:
+    """Whether the page is wider than the window."""
+    return page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
+
+
+def _not_here(reason: str) -> None:
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"CI must test in a browser: {reason}")
+    pytest.skip(reason)
