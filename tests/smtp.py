@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator, Sequence
 from email import message_from_bytes
 from email.message import EmailMessage
@@ -12,8 +13,9 @@ from typing import cast
 class MailSink:
     """Keeps what it takes. The script gives its replies to the ends of messages, the last one again and again."""
 
-    def __init__(self, script: Sequence[str]) -> None:
+    def __init__(self, script: Sequence[str], scheme: str) -> None:
         self.port = 0
+        self._scheme = scheme
         self.mails: list[tuple[list[str], EmailMessage]] = []
         self.tried = 0
         self._script = list(script) or ["250 taken"]
@@ -21,7 +23,7 @@ class MailSink:
 
     @property
     def url(self) -> str:
-        return f"smtp://127.0.0.1:{self.port}"
+        return f"{self._scheme}://127.0.0.1:{self.port}"
 
     async def tries(self, count: int) -> None:
         """Returns once so many messages were sent to it."""
@@ -60,10 +62,10 @@ class MailSink:
 
 
 @contextlib.asynccontextmanager
-async def mail_sink(*script: str) -> AsyncIterator[MailSink]:
+async def mail_sink(*script: str, tls: ssl.SSLContext | None = None) -> AsyncIterator[MailSink]:
     """A running server."""
-    sink = MailSink(script)
-    server = await asyncio.start_server(sink.serve, "127.0.0.1", 0)
+    sink = MailSink(script, "smtps" if tls else "smtp")
+    server = await asyncio.start_server(sink.serve, "127.0.0.1", 0, ssl=tls)
     sink.port = server.sockets[0].getsockname()[1]
     try:
         yield sink

@@ -18,9 +18,10 @@ from app.store.alerts import NewAlert, change_alert, create_alert, read_firing
 from app.store.endpoints import delete_endpoint
 from app.store.rollups import HOUR_MS, MINUTE_MS
 from app.store.tables import AlertMailRow, EventRow, RollupHourRow, RollupRow, table_of
+from app.watching import KINDS, Limits
 from tests.conftest import FrozenClock
 from tests.gateways import ENVIRONMENT, add_account, add_endpoint, opened, settings_for
-from tests.servers import Sink
+from tests.servers import Sink, self_signed
 from tests.servers import sink as serve
 from tests.smtp import mail_sink
 
@@ -318,6 +319,40 @@ async def test_a_mail_that_the_server_does_not_take_is_sent_again(
     assert len(server.mails) == 1
 
 
+async def test_a_mail_goes_over_tls_to_a_server_that_proves_itself(
+    database_url: str, tmp_path: Path, clock: FrozenClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mails_module, "LOOK_INTERVAL_S", 0.02)
+    tls, certificate = self_signed(tmp_path)
+    async with mail_sink(tls=tls) as server:
+        settings = settings_for(
+            database_url,
+            tmp_path,
+            smtp_url=server.url,
+            alert_mail_from="mailweir@example.com",
+            alert_mail_to="ops@example.com",
+        )
+        async with opened(settings, clock) as gateway:
+            await no_rules(gateway)
+            await add_account(gateway, "resend", "prod")
+            await rule(gateway, "rejected", 5)
+            await counted(gateway, "receipt.rejected", 6)
+            await watch(gateway, clock, seconds=20)
+            async with asyncio.timeout(10):
+                while not await tried_mails(gateway):
+                    await asyncio.sleep(0.01)
+            assert server.mails == []
+            monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+            clock.advance(minutes=10)
+            await until_no_mail_waits(gateway)
+    assert len(server.mails) == 1
+
+
+async def tried_mails(gateway: Gateway) -> int:
+    async with gateway.engine.connect() as connection:
+        return (await connection.execute(sa.select(sa.func.sum(MAIL.c.attempts)))).scalar_one() or 0
+
+
 @pytest.mark.parametrize(("reply", "wait"), [("554 never", 0), ("451 later", 25)])
 async def test_a_mail_that_cannot_be_sent_is_given_up_at_last(
     database_url: str, tmp_path: Path, clock: FrozenClock, monkeypatch: pytest.MonkeyPatch, reply: str, wait: int
@@ -349,4 +384,6 @@ async def test_a_mail_that_cannot_be_sent_is_given_up_at_last(
 async def test_a_new_environment_has_a_few_rules(database_url: str, tmp_path: Path) -> None:
     async with opened(settings_for(database_url, tmp_path)) as gateway:
         found = await rules.list_alerts(gateway.engine, ENVIRONMENT)
-    assert {alert.kind for alert in found} == {rule.kind for rule in rules.DEFAULTS}
+    assert {alert.kind: Limits(alert.threshold, alert.window_s, alert.min_count) for alert in found} == {
+        name: kind.limits for name, kind in KINDS.items()
+    }

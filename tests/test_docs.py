@@ -28,6 +28,7 @@ from app.cli import VERBS
 from app.retry import DEFAULT_SCHEDULE_S
 from app.settings import SettingLine, describe, load_settings
 from app.store.tables import DELIVERY_STATUSES, RECEIPT_STATUSES
+from app.watching import KINDS
 from app.web.openapi import describe as describe_api
 
 ROOT = Path(__file__).parents[1]
@@ -139,6 +140,10 @@ def test_every_line_of_the_log_is_described() -> None:
     written = {name for source in sources for name in re.findall(r'\blog\.\w+\((?:\s*#.*)?\s*"([a-z_.]+)"', source)}
     assert "inbound.rejected" in written
     assert first_cells(section("operating.md", "Logs")) == written
+
+
+def test_every_kind_of_alert_is_described() -> None:
+    assert first_cells(section("operating.md", "Alerts")) == set(KINDS)
 
 
 # The API.
