@@ -24,24 +24,10 @@ from adapters.expressions import Scope, compile_expression
 from adapters.functions.scope import Json
 from adapters.mapping_file import Place
 from adapters.shapes import as_object
+from adapters.tables import Table
 
 Read = Callable[[Any, Scope], Any]
 """The value of one field, given the native item and what is around it."""
-
-Table = Mapping[str, Any]
-
-
-class Tables(dict[str, Table]):
-    """The file's tables by name; `asked` are those that something was compiled with."""
-
-    def __init__(self, tables: Mapping[str, Table]) -> None:
-        super().__init__(tables)
-        self.asked: set[str] = set()
-
-    def __getitem__(self, name: str) -> Table:
-        self.asked.add(name)
-        return super().__getitem__(name)
-
 
 EXPRESSIONS_CACHED_MAX = 4_096
 _PATH = re.compile(r'(?:[A-Za-z_]\w*|"[\w-]+")(?:\.(?:[A-Za-z_]\w*|"[\w-]+"))*', re.ASCII)
@@ -101,20 +87,6 @@ def _compiled(source: str) -> Read:
     return path(_NAME.sub(r"\1", source).split(".")) if _PATH.fullmatch(source) else expression.__call__
 
 
-def read_tables(place: Place | None) -> Tables:
-    """The file's tables; the case of their keys does not count."""
-    return Tables({name: _words(table) for name, table in place.entries().items()} if place is not None else {})
-
-
-def _words(table: Place) -> Table:
-    words: dict[str, Any] = {}
-    for key, value in table.entries().items():
-        if key.lower() in words:
-            raise value.invalid("given twice: the case of a table's keys does not count")
-        words[key.lower()] = value.value()
-    return words
-
-
 def _first_of(readers: list[Read]) -> Read:
     def read(item: Any, scope: Scope) -> Any:
         for reader in readers:
@@ -156,12 +128,16 @@ def _looked_up(parts: dict[str, Place], tables: Mapping[str, Table], place: Plac
         raise place.invalid("a table needs `of`: the expression to look up")
     table = tables[parts["table"].one_of(tables)]
     key = read_value(parts["of"], tables)
-    default = table.get("default")
+    words, default = table.words, table.default
+
+    def read_word(item: Any, scope: Scope) -> Any:
+        return words.get(str(key(item, scope)).lower(), default)
 
     def read(item: Any, scope: Scope) -> Any:
-        return table.get(str(key(item, scope)).lower(), default)
+        spelled = str(key(item, scope))
+        return words[word] if (word := spelled.lower()) in words else table.of_family(spelled, scope)
 
-    return read
+    return read if table.families else read_word
 
 
 def _rest_of(parts: dict[str, Place]) -> Read:

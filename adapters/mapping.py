@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from adapters.adapter import Adapter
 from adapters.conditions import check_choices, check_condition
 from adapters.decoders import DECODERS
-from adapters.fields import Read, Table, Tables, read_expression, read_parts, read_tables, read_value
+from adapters.fields import Read, read_expression, read_parts, read_value
 from adapters.handshake import Handshake
 from adapters.mapping_file import Place, parse
 from adapters.naming import named_keys
@@ -20,6 +20,7 @@ from adapters.options import read_options
 from adapters.reader import Ignore, Reader
 from adapters.rules import Rule, extended, read_rules
 from adapters.samples import MEDIA_TYPES, Samples, native_name
+from adapters.tables import Table, Tables, read_tables
 from adapters.verification import read_verification
 
 READER_KEYS = ("each", "ignore", "native_type", "recipients", "dedup", "fields", "types", "unknown", "unused")

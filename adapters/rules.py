@@ -10,10 +10,11 @@ from adapters.conditions import check_choices
 from adapters.errors import MapFailed
 from adapters.events import BLOCKS, MESSAGE_TYPES, EventData, Provider
 from adapters.expressions import Scope
-from adapters.fields import Read, Table, plain_key, read_expression, read_value
+from adapters.fields import Read, plain_key, read_expression, read_value
 from adapters.functions.scope import Json
 from adapters.mapping_file import Place
 from adapters.shapes import BLOCK_SHAPES, EVENT_SHAPES, OneOf, Shape, as_text
+from adapters.tables import Table
 from adapters.times import UNITS, ReadTime, as_instant, checked_format, time_reader, zone_named
 
 IGNORED = "ignored"
@@ -120,7 +121,7 @@ def _constant(place: Place, shape: Shape) -> Read:
 
 def _check_words(place: Place, tables: Mapping[str, Table], shape: Shape) -> None:
     """Refuses a table that has, for any word, what the field cannot take."""
-    for value in tables[place.text()].values():
+    for value in tables[place.text()].values:
         _fitting(place, value, shape)
 
 

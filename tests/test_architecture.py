@@ -22,7 +22,7 @@ FLOORS: list[set[str]] = [
         "adapters.agents",
         "adapters.notices",
     },
-    {"adapters.closures", "adapters.times", "adapters.shapes", "adapters.options"},
+    {"adapters.closures", "adapters.times", "adapters.shapes", "adapters.options", "adapters.tables"},
     {"adapters.origins"},
     {"adapters.expressions", "adapters.samples", "adapters.verification"},
     {"adapters.fields", "adapters.completions"},

@@ -3,18 +3,17 @@
 import base64
 import re
 from collections.abc import Callable
-from typing import Any, Protocol, cast
+from typing import Any
 from urllib.parse import unquote_plus
 
-import re2
 from msgspec import UNSET
 
 from adapters.errors import ExpressionError
+from adapters.functions.patterns import Pattern, compile_pattern, first_match
 from adapters.functions.scope import Scope, spend, spend_text
 from adapters.functions.table import Argument, Closure, special, text_function, to_text
 from adapters.functions.values import literal_text
 
-_re2 = cast(Any, re2)
 _PLACEHOLDER = re.compile(r"\{(\d{1,3})\}")
 
 
@@ -135,48 +134,28 @@ def regex(arguments: list[Argument]) -> Closure:
     return found
 
 
-class _Match(Protocol):
-    def group(self, group: int) -> str | None: ...
-
-
-class _Pattern(Protocol):
-    """What is used of a compiled RE2 pattern, whose matching time is linear in the text."""
-
-    @property
-    def groups(self) -> int: ...
-    @property
-    def programsize(self) -> int: ...
-    def search(self, text: str) -> _Match | None: ...
-
-
-def _pattern(name: str, argument: Argument) -> _Pattern:
-    source = literal_text(argument, name, "pattern")
-    options = _re2.Options()
-    options.log_errors = False
+def _pattern(name: str, argument: Argument) -> Pattern:
     try:
-        return cast(_Pattern, _re2.compile(source, options))
-    except (_re2.error, ValueError) as error:
-        message = error.args[0].decode() if error.args and isinstance(error.args[0], bytes) else str(error)
-        raise ExpressionError(f"bad pattern in {name}(): {message}", position=argument.position) from None
+        return compile_pattern(literal_text(argument, name, "pattern"))
+    except ExpressionError as mistake:
+        if mistake.position is not None:
+            raise
+        raise ExpressionError(f"bad pattern in {name}(): {mistake}", position=argument.position) from None
 
 
-def _group(pattern: _Pattern, argument: Argument) -> int:
+def _group(pattern: Pattern, argument: Argument) -> int:
     group = argument.literal
     if type(group) is not int or not 0 <= group <= pattern.groups:
         raise ExpressionError(f"regex() wants a literal group from 0 to {pattern.groups}", position=argument.position)
     return group
 
 
-def _searching(name: str, pattern: _Pattern, argument: Argument) -> Callable[[Any, Scope], Any]:
-    """The match, None when there is none, UNSET when the text is null. The steps grow with the pattern's size."""
-    run, search, size = argument.run, pattern.search, pattern.programsize
+def _searching(name: str, pattern: Pattern, argument: Argument) -> Callable[[Any, Scope], Any]:
+    """The match, None when there is none, UNSET when the text is null."""
+    run = argument.run
 
     def match(value: Any, scope: Scope) -> Any:
         text = run(value, scope)
-        if text is None:
-            return UNSET
-        spelled = to_text(name, text)
-        spend(scope, len(spelled) * size >> 8)
-        return search(spelled)
+        return UNSET if text is None else first_match(pattern, to_text(name, text), scope)
 
     return match

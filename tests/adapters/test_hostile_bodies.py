@@ -1,6 +1,8 @@
-"""Whatever a body holds, an adapter answers with events and quarantined items, never with an exception of its own."""
+"""Whatever a request holds, an adapter answers with events, quarantined items or a refusal, never with a fault."""
 
+import contextlib
 import json
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -9,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.adapter import Adapter
+from adapters.errors import VerificationFailed
+from adapters.request import NativeRequest
 from tests.adapters.native_fixtures import AT, CATALOG, native_request, read
 
 SCALARS = st.one_of(
@@ -75,3 +79,59 @@ def test_a_body_that_nobody_sent_is_read_without_an_exception(provider: str, bod
     adapter = CATALOG.get(provider)
     assert read(adapter, body).events == []
     assert adapter.handshake(native_request(body)) is None
+
+
+ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=60)
+MEDIA_TYPES = st.sampled_from(
+    ["application/json", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=b", ""]
+)
+NESTED = st.builds(
+    lambda opening, depth, closing: opening * depth + "1" + closing * depth,
+    st.sampled_from(["[", '{"event":', '{"events":[', '{"data":']),
+    st.sampled_from([1, 60, 70, 5_000]),
+    st.sampled_from(["", "]", "}", "]}"]),
+)
+
+
+@cache
+def played(adapter: Adapter) -> tuple[list[NativeRequest], dict[str, list[str]]]:
+    """The samples as the provider would sign them, and the secrets that a source then has."""
+    stored, signing = adapter.generate_secrets()
+    url = "https://gateway.example.com/api/webhooks/ours"
+    requests = [
+        adapter.sample_request([name], signing=signing, url=url, at=AT, recipient="ann@example.net", unique=lambda: "u")
+        for name in adapter.samples
+    ]
+    return requests, {name: [secret] for name, secret in stored.items()}
+
+
+def damaged(data: st.DataObject, request: NativeRequest, names: list[str]) -> NativeRequest:
+    """The request with other headers, and perhaps another method, URL and body."""
+    headers = data.draw(st.dictionaries(st.sampled_from(names) | ANY_TEXT.map(str.lower), ANY_TEXT, max_size=4))
+    media_type = data.draw(st.none() | MEDIA_TYPES)
+    body = data.draw(
+        st.none() | st.binary(max_size=60) | NESTED.map(str.encode) | VALUES.map(json.dumps).map(str.encode)
+    )
+    return NativeRequest(
+        method=data.draw(st.sampled_from(["POST", "GET", "HEAD", "OPTIONS"])),
+        url=data.draw(st.just(request.url) | ANY_TEXT),
+        headers={**request.headers, **headers, **({} if media_type is None else {"content-type": media_type})},
+        body=request.body if body is None else body,
+        client=data.draw(st.sampled_from(["192.0.2.1", "", "no address"])),
+    )
+
+
+@pytest.mark.parametrize("provider", CATALOG.names())
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_whatever_arrives_gives_events_or_quarantine_or_a_refusal(provider: str, data: st.DataObject) -> None:
+    adapter = CATALOG.get(provider)
+    requests, secrets = played(adapter)
+    names = sorted({name for request in requests for name in request.headers})
+    request = damaged(data, data.draw(st.sampled_from(requests)), names)
+    adapter.recognizes(request)
+    adapter.handshake(request)
+    for known in (secrets, None):
+        with contextlib.suppress(VerificationFailed):
+            reading = adapter.read(request, known, AT, int(AT * 1000))
+            assert msgspec.json.encode([event.data for event in reading.events])

@@ -545,3 +545,39 @@ class TestAdapter:
         adapter = acme(BODY + "samples: {events: {sent: {}}}\n")
         with pytest.raises(ValueError, match="'opened'; there are sent"):
             adapter.sample_request(["opened"], signing={}, url="", at=0, recipient="", unique=str)
+
+
+@pytest.mark.parametrize(
+    ("code", "stream"),
+    [
+        (400, "range"),
+        ("499.0", "range"),
+        (499.5, "other"),
+        ("-3", "low"),
+        ("Full Mailbox", "pattern"),
+        ("fuller", "word"),
+        (None, "other"),
+        (True, "other"),
+        ([450], "other"),
+        ("4" * 400, "other"),
+        ("٤٥٠", "other"),
+    ],
+)
+def test_a_table_is_asked_by_word_then_by_pattern_and_range(code: Any, stream: str) -> None:
+    tables = "tables:\n  t: {..-1: low, 400..499: range, /^full/: pattern, fuller: word, default: other}\n"
+    adapter = acme(BODY.replace("  timestamp", "  stream: {table: t, of: code}\n  timestamp") + tables)
+    assert only(adapter, mail(code=code)).data.provider.stream == stream
+
+
+def test_a_pattern_of_a_table_is_not_matched_against_a_text_without_end() -> None:
+    tables = 'tables: {t: {"/(a|aa){1,200}b/": x}}\n'
+    adapter = acme(BODY.replace("  timestamp", "  stream: {table: t, of: code}\n  timestamp") + tables)
+    found = reading(adapter, mail(code="a" * 1_000_000), mail(code="aab"))
+    assert [item.reason for item in found.quarantined] == ["the evaluation takes more than 1000000 steps"]
+    assert [event.data.provider.stream for event in found.events] == ["x"]
+
+
+def test_a_provider_may_be_answered_in_its_own_words_when_it_posts_events() -> None:
+    said = read(acme(BODY + "handshake: {method: POST, status: 202, body: {const: OK}}\n"), mail())
+    assert said.answer == Answer(status=202, headers={}, body=b"OK", confirm=None)
+    assert len(said.events) == 1
