@@ -204,7 +204,7 @@ async def test_a_source_that_begins_to_redact_does_so_from_then_on(gateway: Gate
     await gateway.registry.reload()
     await post(gateway, 2, source="other")
     first, second = await rows(gateway, EventRow)
-    assert first.recipient == "Ann@example.com"
+    assert first.recipient == "ann@example.com"
     assert second.recipient.startswith("anon-")
     (receipt, _) = await rows(gateway, ReceiptRow)
     assert (await gateway.ingest.reprocess(receipt.id)).events == 0

@@ -1,10 +1,12 @@
 import asyncio
 import sys
+from importlib import import_module
 
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.operations import Operations
 from alembic.script import ScriptDirectory
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel import SQLModel
@@ -130,3 +132,23 @@ async def test_a_migration_that_fails_leaves_nothing_behind(empty: AsyncEngine) 
     async with empty.connect() as connection:
         tables = await connection.run_sync(lambda sync: set(sa.inspect(sync).get_table_names()))
     assert tables == {"idempotent_reply"}
+
+
+async def test_recipients_of_before_are_found_in_any_case(empty: AsyncEngine) -> None:
+    await migrate(empty)
+    async with writing(empty) as connection:
+        await connection.execute(_AN_EVENT, {"recipient": "Ann@Example.com"})
+        await connection.run_sync(_run_again)
+        assert await connection.scalar(sa.text("SELECT recipient FROM event")) == "ann@example.com"
+
+
+_AN_EVENT = sa.text(
+    "INSERT INTO event (id, environment_id, type, recipient, occurred_at, dedup_key, body)"
+    " VALUES (1, 1, 'email.open', :recipient, 0, '', '')"
+)
+
+
+def _run_again(connection: sa.Connection) -> None:
+    """The one revision, without those that came after it."""
+    with Operations.context(MigrationContext.configure(connection)):
+        import_module("app.store.migrations.versions.0012_recipients").upgrade()

@@ -154,11 +154,26 @@ async def _flood(running: Live, stream: SentEvents) -> None:
         assert len(set(emails(await stream.events(10)))) == 10
 
 
-def _ask_and_read_nothing(slow: socket.socket, url: str) -> None:
+_UPGRADE = (
+    "/ws HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
+)
+
+
+def _ask_and_read_nothing(slow: socket.socket, url: str, how: str = " HTTP/1.1") -> None:
     slow.settimeout(WITHIN_S)
     slow.connect(("127.0.0.1", urlsplit(url).port))
-    slow.sendall(f"GET /api/stream HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ADMIN_KEY}\r\n\r\n".encode())
-    assert slow.recv(15) == b"HTTP/1.1 200 OK"
+    slow.sendall(f"GET /api/stream{how}\r\nHost: x\r\nAuthorization: Bearer {ADMIN_KEY}\r\n\r\n".encode())
+    assert slow.recv(12) in (b"HTTP/1.1 200", b"HTTP/1.1 101")
+
+
+def _read_upto(slow: socket.socket, end: bytes) -> bytes:
+    answer = b""
+    while not answer.endswith(end):
+        part = slow.recv(1 << 20)
+        assert part, answer[-300:]
+        answer = answer[-1_000:] + part
+    return answer
 
 
 def _read_all(slow: socket.socket) -> bytes:
@@ -185,6 +200,19 @@ async def test_a_reader_that_takes_nothing_any_more_is_cut_off(
                 async with asyncio.timeout(WITHIN_S):
                     while "mailweir_stream_clients 1.0" not in (await running.api.get("/metrics")).text:
                         await asyncio.sleep(0.05)
+
+
+async def test_a_slow_reader_of_a_websocket_is_closed_with_a_code(sqlite_url: str, tmp_path: Path) -> None:
+    reason = b"slow: More than 20 events waited for this client to read them."
+    async with live(sqlite_url, tmp_path, stream_waiting_max=20) as running:
+        await running.add_source()
+        with socket.socket() as slow:
+            slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+            await asyncio.to_thread(_ask_and_read_nothing, slow, running.url, _UPGRADE)
+            async with running.stream() as stream:
+                await _flood(running, stream)
+            last = await asyncio.to_thread(_read_upto, slow, reason)
+    assert last.endswith(b"\x88" + bytes([2 + len(reason)]) + (1013).to_bytes(2) + reason)
 
 
 async def test_the_end_of_the_gateway_ends_the_stream_in_words(sqlite_url: str, tmp_path: Path) -> None:
