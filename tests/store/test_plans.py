@@ -38,7 +38,7 @@ from app.store.log import (
 from app.store.moves import move
 from app.store.recovery import Owed
 from app.store.settling import settle_changed, settle_endpoints
-from app.store.stats import counts_by_bucket, counts_by_subject, read_queue
+from app.store.stats import counts_by_bucket, counts_by_subject, last_heard, read_queue
 from app.store.tables import DELIVERY_STATUSES, RECEIPT_STATUSES
 from app.store.transactions import writing
 from tests.store.world import World
@@ -343,6 +343,16 @@ async def test_counts_are_read_along_the_primary_key_of_each_subject(
         for table, moment in (("rollup", "minute"), ("rollup_hour", "hour")):
             [step] = [step for step in steps if step.startswith(f"SEARCH {table} ")]
             assert f"(environment_id=? AND kind=? AND subject_id=? AND {moment}>? AND {moment}<?)" in step
+
+
+async def test_when_a_source_was_heard_is_looked_up_from_the_end(
+    world: World, plans: Callable[[Awaitable[Any]], Awaitable[list[str]]]
+) -> None:
+    steps = await plans(last_heard(world.engine, 1))
+    _assert_no_sorting(steps)
+    for table in ("rollup", "rollup_hour"):
+        [step] = [step for step in steps if step.startswith(f"SEARCH {table} ")]
+        assert "(environment_id=? AND kind=? AND subject_id=?)" in step
 
 
 async def test_a_queue_is_counted_along_the_index_of_its_status(
