@@ -17,7 +17,7 @@ and of an endpoint (by the start of the attempt)
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -107,9 +107,14 @@ def _count_outcome(sums: Sums, outcome: Outcome) -> None:
         sums[f"attempt.{attempt.status_code // 100}xx"] += 1
     else:
         sums[f"attempt.{attempt.error_kind}"] += 1
-    sums[DURATIONS[bisect_left(BOUNDS_MS, attempt.duration_ms)]] += 1
+    sums[DURATIONS[_bucket(attempt.duration_ms)]] += 1
     if outcome.latency_ms is not None:
-        sums[LATENCIES[bisect_left(BOUNDS_MS, outcome.latency_ms)]] += 1
+        sums[LATENCIES[_bucket(outcome.latency_ms)]] += 1
+
+
+@lru_cache(4_096)
+def _bucket(duration_ms: int) -> int:
+    return bisect_left(BOUNDS_MS, duration_ms)
 
 
 def fold_minutes(connection: sa.Connection, before: int) -> int:
