@@ -69,7 +69,7 @@ class Attempts:
 
     def postpone(self, item: Item) -> Outcome:
         """The outcome of a delivery that is given back unattempted, because its endpoint is to be left alone."""
-        return Outcome(item.delivery_id, self._node, PENDING, due_at=self._clock.ms())
+        return Outcome(item.delivery_id, self._node, PENDING, due_at=self._clock.ms(), line=item.line)
 
     def decline(self, item: Item) -> Outcome:
         """The outcome of a delivery whose endpoint is not to be sent to any more, or not for now."""
@@ -144,6 +144,7 @@ class Attempts:
             counted_for=(endpoint.environment_id, endpoint.id),
             latency_ms=now_ms - _owed_since(item) if record.number == 1 else None,
             result=self._result(item, answer, kind, why, wait_s, now_ms),
+            line=item.line,
         )
 
     def _result(
@@ -186,6 +187,7 @@ class Attempts:
             finished_at=finished_at,
             error=reason,
             counted_for=(endpoint.environment_id, endpoint.id) if endpoint else None,
+            line=item.line,
         )
 
 

@@ -7,9 +7,8 @@ of one endpoint costs the others nothing. A result is queued in the ledger, and 
 """
 
 import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Mapping, Sequence
 from contextlib import suppress
-from datetime import timedelta
 from functools import partial
 
 import structlog
@@ -27,8 +26,8 @@ from app.store.health import WELL, Health
 from app.store.ids import DELIVERY, public_id
 from app.store.leases import Claim, Claimed, Outcome, claim_due, find_work, hold_pending, return_all_of, return_lapsed
 from app.store.ledger import STORE_ERRORS, Ledger, StoreUnavailable
-from app.store.settling import settle_changed
-from app.store.tables import SENDING
+from app.store.tables import PENDING, SENDING
+from app.strays import Strays
 
 log = structlog.get_logger()
 
@@ -37,9 +36,6 @@ OUTCOMES_WAITING_MAX = 4_000
 ENDPOINT_SHARE = 4
 """No endpoint has more than this part, a quarter, of the node's attempts in flight."""
 SOON_S = 0.01
-STRAYS_INTERVAL_S = 30.0
-STRAYS_AFTER = timedelta(minutes=10)
-"""How far back a change may lie whose strays are looked for."""
 
 
 class Sender:
@@ -69,7 +65,7 @@ class Sender:
         self._tasks: set[asyncio.Task[None]] = set()
         self._queueing: dict[int, Lane] = {}
         self._health_notes = 0
-        self._settle_at = 0.0
+        self._strays = Strays(registry, engine, clock)
         self._ledger: Ledger | None = None
         self._looking: asyncio.Task[None] | None = None
 
@@ -131,8 +127,11 @@ class Sender:
     def take_over(self, deliveries: Sequence[NewDelivery]) -> None:
         """Puts committed deliveries into the places kept for them, and starts what can start."""
         lanes = dict[int, Lane]()
+        first_in_line = set[int]()
         for delivery in deliveries:
             if delivery.status != SENDING or delivery.lease_until is None:
+                if delivery.line is not None and delivery.status == PENDING:
+                    first_in_line.add(delivery.endpoint_id)
                 continue
             lane = lanes[delivery.endpoint_id] = self._lanes[delivery.endpoint_id]
             lane.reserved -= 1
@@ -143,6 +142,17 @@ class Sender:
         for lane in lanes.values():
             self._pump(lane)
             self._feed(lane)
+        if first_in_line:
+            self.released(first_in_line)
+
+    def released(self, endpoint_ids: Collection[int]) -> None:
+        """Takes notice that deliveries to these endpoints are due in the store."""
+        for endpoint_id in endpoint_ids:
+            endpoint = self._registry.endpoint(endpoint_id)
+            if endpoint is not None and endpoint.active:
+                lane = self._lane(endpoint)
+                lane.stored_work = lane.released = True
+                self._feed(lane)
 
     def fared(self, health: Mapping[int, Health]) -> None:
         """Takes notice of how endpoints are; what waits for one that is to be left alone goes back to the store."""
@@ -285,7 +295,8 @@ class Sender:
             waits += [SOON_S] if returned else []
         for lane in list(self._lanes.values()):
             self._tend(lane)
-        await self._settle_strays()
+        if self._ledger is not None:
+            self.released(await self._strays.settle(self._ledger))
         return min((self._settings.poll_interval_s, *(max(SOON_S, wait_s) for wait_s in waits)))
 
     def _learn_health(self, health: Mapping[int, Health]) -> None:
@@ -295,13 +306,6 @@ class Sender:
                 self._lane(endpoint)
         for endpoint_id, lane in self._lanes.items():
             self._adopt(lane, health.get(endpoint_id, WELL))
-
-    async def _settle_strays(self) -> None:
-        """Now and then: what another node held, or left to be sent, before it heard of an endpoint's change."""
-        if self._clock.monotonic() >= self._settle_at:
-            now = self._clock.now()
-            await settle_changed(self._engine, now - STRAYS_AFTER, now)
-            self._settle_at = self._clock.monotonic() + STRAYS_INTERVAL_S
 
     def _notice(self, endpoint_id: int, due_at: int, now: int) -> float:
         """Feeds the endpoint if something is due; seconds until something is."""
@@ -351,13 +355,16 @@ class Sender:
             probe = lane.health.failing
             limit = 1 if probe else limit
             claim = Claim(endpoint.id, limit, node, now=self._clock.ms(), lease_until=lease_until, probe=probe)
+            lane.released = False
             claimed: list[Claimed] = await self._ledger.run(partial(claim_due, claim=claim))
-            lane.stored_work = len(claimed) == limit
+            lane.stored_work = lane.released or len(claimed) == limit
             self._held += len(claimed)
             lane.waiting.extend(_item(lane.endpoint_id, row, claim) for row in claimed)
         finally:
             lane.claiming = False
         self._pump(lane)
+        if lane.released:
+            self._feed(lane)
 
     async def _hold(self, endpoint_id: int) -> None:
         if self._ledger is not None:
@@ -386,4 +393,5 @@ def _item(endpoint_id: int, row: Claimed, claim: Claim) -> Item:
         row.attempts,
         claim.lease_until,
         probe=claim.probe,
+        line=None if row.order_key is None else (endpoint_id, row.order_key),
     )

@@ -7,6 +7,7 @@ import msgspec
 
 from app.registry import Endpoint
 from app.store.health import WELL
+from app.store.order import Line
 
 READ_AHEAD_MAX = 16
 """Deliveries a lane holds for each attempt it may have in flight, while the endpoint answers fast."""
@@ -29,6 +30,7 @@ class Item(msgspec.Struct):
     """Sent to a failing endpoint to see whether it works again."""
     heals: bool = False
     """True when its success would be news, because the endpoint was not well when it was started."""
+    line: Line | None = None
 
 
 class Lane:
@@ -42,6 +44,8 @@ class Lane:
         self.stored_work = False
         """True while more of its deliveries may be due in the store; new ones then queue behind those."""
         self.claiming = False
+        self.released = False
+        """True when some became due after a claim that is under way began."""
         self.paced = False
         """True while a timer will start its next attempt."""
         self.health = WELL

@@ -27,7 +27,7 @@ from app.settings import Settings
 from app.signer import Signer, generate_secret
 from app.store.roster import Roster, Versions, read_roster, read_versions
 from app.store.sources import NONE
-from app.store.tables import NOT_ACTIVE
+from app.store.tables import NOT_ACTIVE, RECIPIENT
 from app.store.views import HIDDEN
 from app.vault import Vault, VaultError
 
@@ -84,6 +84,8 @@ class Endpoint(msgspec.Struct, frozen=True):
     retry_on: frozenset[int | str] | None = None
     """As `is_tried_again` takes it."""
     description: str = ""
+    ordered: bool = False
+    """It gets the events of one recipient one after the other."""
     why_held: str = NOT_ACTIVE
     """What its deliveries say while it is not active."""
 
@@ -253,6 +255,7 @@ class Registry:
             schedule_s=tuple(row.retry_schedule_s) if row.retry_schedule_s is not None else DEFAULT_SCHEDULE_S,
             retry_max_age_s=row.retry_max_age_s,
             retry_on=None if row.retry_on is None else frozenset(row.retry_on),
+            ordered=row.ordering == RECIPIENT,
         )
 
     def _out_of_use(self, row: Any, reason: str) -> Endpoint:
@@ -271,5 +274,6 @@ class Registry:
             rate_limit_per_s=None,
             timeout_s=self._settings.attempt_timeout_s,
             schedule_s=(),
+            ordered=row.ordering == RECIPIENT,
             why_held=reason,
         )

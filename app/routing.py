@@ -1,6 +1,6 @@
 """Which endpoints an event is owed to, and whether the sender takes the delivery at once."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from adapters.closures import is_true
 from adapters.errors import ExpressionError
@@ -8,6 +8,7 @@ from app.delivery import Sender
 from app.registry import Endpoint, Registry
 from app.store.arrivals import NewDelivery, NewEvent
 from app.store.health import Health
+from app.store.order import line_of
 from app.store.roster import Versions
 from app.store.tables import HELD, PENDING, SENDING
 
@@ -49,14 +50,20 @@ class Router:
         """Lets the sender know."""
         self._sender.fared(health)
 
+    def released(self, endpoint_ids: Collection[int]) -> None:
+        """Lets the sender know."""
+        self._sender.released(endpoint_ids)
+
     def _delivery(self, event: NewEvent, endpoint: Endpoint) -> NewDelivery:
         delivery = NewDelivery(id=self._next_id(), event=event, endpoint_id=endpoint.id, status=PENDING, due_at=0)
         delivery.due_at = self._sender.now_ms()
         if event.endpoint_id is not None:
             delivery.origin = "test"
+        if endpoint.ordered:
+            delivery.line = line_of(endpoint.id, event.recipient)
         if not endpoint.active:
             delivery.status, delivery.error = HELD, endpoint.why_held
-        elif self._sender.reserve(endpoint):
+        elif delivery.line is None and self._sender.reserve(endpoint):  # else the store knows whose turn it is
             delivery.status = SENDING
             delivery.lease_node, delivery.lease_until = self._sender.lease(endpoint)
         return delivery

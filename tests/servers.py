@@ -7,7 +7,7 @@ import os
 import socket
 import ssl
 import threading
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -64,6 +64,8 @@ class Sink:
         self.requests: list[Received] = []
         self.connections = 0
         self.bytes_sent = 0
+        self.decide: Callable[[Received], Answer] | None = None
+        """Gives the answer to a request instead of the script."""
         self.tasks: set[asyncio.Task[None]] = set()
         self.writers: set[asyncio.StreamWriter] = set()
         self._arrival = asyncio.Event()
@@ -100,14 +102,18 @@ class Sink:
             while request := await _read_request(reader):
                 self.requests.append(request)
                 self._arrival.set()
-                answer = self.script.pop(0) if len(self.script) > 1 else self.script[0]
-                if not await self._answer(answer, writer):
+                if not await self._answer(self._next_answer(request), writer):
                     break
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
         finally:
             self.writers.discard(writer)
             writer.close()
+
+    def _next_answer(self, request: Received) -> Answer:
+        if self.decide is not None:
+            return self.decide(request)
+        return self.script.pop(0) if len(self.script) > 1 else self.script[0]
 
     async def _answer(self, answer: Answer, writer: asyncio.StreamWriter) -> bool:
         """Acts as the script says; True when the connection may be used again."""

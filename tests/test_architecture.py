@@ -61,7 +61,7 @@ FLOORS: list[set[str]] = [
         "app.habits",
     },
     {"app.lanes", "app.drafting", "app.forgetting", "app.sandbox", "app.mails", "app.watching"},
-    {"app.attempts", "app.announcements", "app.observing"},
+    {"app.attempts", "app.announcements", "app.observing", "app.strays"},
     {"app.alerts"},
     {"app.delivery"},
     {"app.routing", "app.ingest", "app.bulk"},
@@ -76,7 +76,7 @@ FLOOR_OF = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 # The store has floors of its own.
 STORE_FLOORS: list[set[str]] = [
     {"tables", "engine", "prepared", "ids", "errors"},
-    {"health"},
+    {"health", "order"},
     {"transactions", "views", "roster", "nodes", "readiness", "receipts", "leases", "arrivals", "replies", "copies"},
     {"rollups", "mails", "duties"},
     {"alerts"},

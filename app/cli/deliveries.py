@@ -22,7 +22,7 @@ _COLUMNS = {
     "Next attempt": "next_attempt_at",
 }
 _FILTERS = {
-    "status": "pending, sending, delivered, failed, held or cancelled.",
+    "status": "pending, queued, sending, delivered, failed, held or cancelled.",
     "status_code": "The HTTP status of the last attempt.",
     "endpoint_id": "The endpoint's number.",
     "type": "bounce, click, email.bounced, …",

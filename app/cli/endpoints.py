@@ -59,6 +59,7 @@ def show_endpoint(client: Client, endpoint_id: int) -> None:
 @option("--retry-schedule-s", metavar="S,S,…", help="The waits between attempts, in seconds: 5,60,600.")
 @option("--retry-max-age-s", type=float, help="No attempt later than this after the first, in seconds.")
 @option("--retry-on", metavar="WHAT,WHAT,…", help="What alone is tried again: 5xx,429,timeout,connection.")
+@option("--ordering", type=click.Choice(["none", "recipient"]), help="Whether one recipient's events keep their order.")
 @option("--inactive", is_flag=True, help="Add it without sending to it yet.")
 @with_client
 def add_endpoint(client: Client, url: str, events: str, **options: Any) -> None:

@@ -7,13 +7,15 @@ import msgspec
 import sqlalchemy as sa
 
 from app.erasure import FORGOTTEN
-from app.store.engine import insert_new, storable
+from app.store.engine import findable, insert_new, storable
+from app.store.order import Line, which_queue
 from app.store.prepared import Prepared, insert_into
 from app.store.tables import (
     ACCEPTED,
     DUPLICATE,
     FORGOTTEN_IN_PART,
     QUARANTINED,
+    QUEUED,
     REJECTED,
     DeliveryRow,
     EventRow,
@@ -73,11 +75,11 @@ _INSERT_DELIVERIES = insert_into(
         "lease_node",
         "lease_until",
         "error",
+        "order_key",
     ),
 )
 KEYS_ASKED_MAX = 10_000
 _FORGOTTEN = FORGOTTEN.encode()
-INDEXED_CHARACTERS_MAX = 500
 REUSED = "the single-use token was accepted before, with another event"
 
 
@@ -109,7 +111,10 @@ class NewEvent(msgspec.Struct):
 
 
 class NewDelivery(msgspec.Struct):
-    """A delivery to be stored: pending, held, or already in the sender's hands (`sending`, with a lease)."""
+    """A delivery to be stored: pending, held, or already in the sender's hands (`sending`, with a lease).
+
+    One that stands in a `line` may turn out to be queued when it is stored.
+    """
 
     id: int
     event: NewEvent
@@ -120,6 +125,7 @@ class NewDelivery(msgspec.Struct):
     lease_node: int | None = None
     lease_until: int | None = None
     error: str | None = None
+    line: Line | None = None
 
 
 class NewReceipt(msgspec.Struct):
@@ -186,6 +192,8 @@ def store_arrivals(connection: sa.Connection, arrivals: Sequence[Arrival]) -> No
         _withhold_what_was_forgotten(connection, repeating)
     _store_receipts(connection, arrivals)
     owed = [delivery for arrival in arrivals for delivery in arrival.deliveries if delivery.event.id in stored]
+    if in_lines := [delivery for delivery in owed if delivery.line is not None]:
+        _queue_up(connection, in_lines)
     _INSERT_DELIVERIES.run(connection, [_delivery_row(delivery) for delivery in owed])
 
 
@@ -205,6 +213,13 @@ def _store_events(connection: sa.Connection, events: Sequence[NewEvent]) -> set[
         return set(ids)
     present = connection.execute(_EVENTS_BETWEEN, {"low": min(ids), "high": max(ids)})
     return set(present.scalars())
+
+
+def _queue_up(connection: sa.Connection, deliveries: Sequence[NewDelivery]) -> None:
+    lines = [delivery.line for delivery in deliveries if delivery.line is not None]
+    for delivery, queues in zip(deliveries, which_queue(connection, lines), strict=True):
+        if queues:
+            delivery.status, delivery.error = QUEUED, None
 
 
 def _withhold_what_was_forgotten(connection: sa.Connection, repeating: Sequence[Arrival]) -> None:
@@ -315,11 +330,6 @@ def _receipt_change(receipt: NewReceipt, arrival: Arrival) -> dict[str, Any]:
     }
 
 
-def _findable(text: str | None) -> str | None:
-    """As much of it as an index takes; the whole is in the body."""
-    return storable(text[:INDEXED_CHARACTERS_MAX]) if text else text
-
-
 def _event_row(event: NewEvent) -> tuple[Any, ...]:
     return (
         event.id,
@@ -327,9 +337,9 @@ def _event_row(event: NewEvent) -> tuple[Any, ...]:
         event.source_id,
         event.receipt_id,
         event.type,
-        _findable(event.recipient.lower() if event.recipient else None),
-        _findable(event.email_id),
-        _findable(event.message_id),
+        findable(event.recipient.lower() if event.recipient else None),
+        findable(event.email_id),
+        findable(event.message_id),
         event.occurred_at,
         event.dedup_key,
         event.body,
@@ -364,4 +374,5 @@ def _delivery_row(delivery: NewDelivery) -> tuple[Any, ...]:
         delivery.lease_node,
         delivery.lease_until,
         storable(delivery.error),
+        delivery.line[1] if delivery.line else None,
     )

@@ -15,7 +15,7 @@ from app.store.accounts import bump_config
 from app.store.errors import SecretInUse
 from app.store.health import forget_health
 from app.store.settling import settle
-from app.store.tables import EndpointRow, table_of
+from app.store.tables import NONE, EndpointRow, table_of
 from app.store.transactions import writing
 from app.store.views import HIDDEN, shown
 from app.vault import Vault
@@ -56,6 +56,7 @@ class NewEndpoint(msgspec.Struct, frozen=True, kw_only=True):
     retry_schedule_s: Sequence[float] | None = None
     retry_max_age_s: float | None = None
     retry_on: Sequence[int | str] | None = None
+    ordering: str = NONE
 
 
 class EndpointChange(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,6 +77,7 @@ class EndpointChange(msgspec.Struct, frozen=True, kw_only=True):
     retry_schedule_s: Sequence[float] | UnsetType | None = UNSET
     retry_max_age_s: float | UnsetType | None = UNSET
     retry_on: Sequence[int | str] | UnsetType | None = UNSET
+    ordering: str | UnsetType = UNSET
 
 
 class OldSecret(msgspec.Struct, frozen=True):
@@ -107,6 +109,7 @@ class Endpoint(msgspec.Struct, frozen=True):
     retry_schedule_s: list[float] | None
     retry_max_age_s: float | None
     retry_on: list[int | str] | None
+    ordering: str
     old_secrets: list[OldSecret]
     """Of the secrets after the newest, in their order, and also of those that have ended since the last change."""
 

@@ -118,6 +118,14 @@ def lock_rows(dialect: sa.Dialect, query: Query, *, shared: bool) -> Query:
     return query if dialect.name == "sqlite" else query.with_for_update(read=shared)
 
 
+INDEXED_CHARACTERS_MAX = 500
+
+
+def findable(text: str | None) -> str | None:
+    """As much of the text as an index takes."""
+    return storable(text[:INDEXED_CHARACTERS_MAX]) if text else text
+
+
 def storable(text: str | None) -> str | None:
     """The text without NUL, which PostgreSQL does not take."""
     return text.replace("\x00", "\ufffd") if text and "\x00" in text else text

@@ -17,13 +17,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from app.erasure import FORGOTTEN, Eraser
 from app.store.engine import lock_rows, skip_locked
+from app.store.order import let_next_go_in_reach
 from app.store.tables import (
     CANCELLED,
     DUPLICATE,
     FAILED,
     FORGOTTEN_IN_PART,
     HELD,
+    LEADING,
     PENDING,
+    QUEUED,
     RUNNING,
     SENDING,
     AttemptRow,
@@ -45,7 +48,7 @@ WHY_CANCELLED = "the recipient was forgotten"
 
 _receipt, _event, _drift, _source = map(table_of, (ReceiptRow, EventRow, DriftRow, SourceRow))
 _delivery, _attempt, _job = map(table_of, (DeliveryRow, AttemptRow, BulkJobRow))
-_UNDELIVERED = (PENDING, HELD, FAILED)
+_UNDELIVERED = (PENDING, HELD, QUEUED, FAILED)
 _INBOUND_TYPES = ("email.received", "email.replied")
 _NAMES_OF_EVENT = ("recipient", "email_id", "message_id")
 """Columns beside the body in which an address may stand, which ids are made of at times."""
@@ -272,9 +275,15 @@ def _reduced(event: dict[str, Any]) -> dict[str, Any]:
 
 
 def _cancel(connection: sa.Connection, event_id: int, now: datetime) -> int:
-    undelivered = sa.and_(_delivery.c.event_id == event_id, _delivery.c.status.in_(_UNDELIVERED))
-    cancelled = sa.update(_delivery).where(undelivered)
-    return connection.execute(cancelled.values(status=CANCELLED, finished_at=now, error=WHY_CANCELLED)).rowcount
+    """Cancels what is not delivered; how many. The next in their lines go, and nothing tells of their recipient."""
+    of_event = _delivery.c.event_id == event_id
+    places = sa.select(_delivery.c.endpoint_id, _delivery.c.order_key).where(of_event, _delivery.c.status.in_(LEADING))
+    lines = {(endpoint_id, key) for endpoint_id, key in connection.execute(places) if key is not None}
+    cancelled = sa.update(_delivery).where(of_event, _delivery.c.status.in_(_UNDELIVERED))
+    count = connection.execute(cancelled.values(status=CANCELLED, finished_at=now, error=WHY_CANCELLED)).rowcount
+    connection.execute(sa.update(_delivery).where(of_event, _delivery.c.order_key.is_not(None)).values(order_key=None))
+    let_next_go_in_reach(connection, lines, now)
+    return count
 
 
 def _forget_errors(connection: sa.Connection, event_id: int, eraser: Eraser) -> None:

@@ -10,8 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from app.store.engine import skip_locked, storable
 from app.store.health import Health, Result, by_endpoint, note_results, read_health, take_probe
 from app.store.ids import time_ms
+from app.store.order import Line, let_next_go
 from app.store.prepared import Prepared, insert_into
 from app.store.tables import (
+    FINISHED,
     HELD,
     NOT_ACTIVE,
     PENDING,
@@ -53,7 +55,7 @@ _CLAIM = (
     .values(status=SENDING, lease_node=sa.bindparam("node"), lease_until=sa.bindparam("until"))
 )
 _CLAIMED = (
-    sa.select(_delivery.c.id, _delivery.c.attempts, _event.c.id, _event.c.type, _event.c.body)
+    sa.select(_delivery.c.id, _delivery.c.attempts, _event.c.id, _event.c.type, _event.c.body, _delivery.c.order_key)
     .join(_event, _event.c.id == _delivery.c.event_id)
     .where(_delivery.c.id.in_(sa.bindparam("ids", expanding=True)))
     .order_by(_delivery.c.due_at, _delivery.c.id)
@@ -128,6 +130,7 @@ class Claimed(msgspec.Struct, frozen=True):
     event_id: int
     event_type: str
     body: bytes
+    order_key: int | None = None
 
 
 class AttemptRecord(msgspec.Struct, frozen=True):
@@ -163,6 +166,8 @@ class Outcome(msgspec.Struct, frozen=True):
     """Of a first attempt: from the arrival of its event to its end."""
     result: Result | None = None
     """What the attempt says of its endpoint; None where it says nothing new: one more success of one that is well."""
+    line: Line | None = None
+    """Where it stands in line: once it is finished, the next one of its recipient goes."""
 
 
 class Begun(msgspec.Struct, frozen=True):
@@ -220,6 +225,11 @@ def claim_due(connection: sa.Connection, claim: Claim) -> list[Claimed]:
     return [Claimed(*row) for row in connection.execute(_CLAIMED, {"ids": ids})]
 
 
+def finished_lines(outcomes: Sequence[Outcome]) -> set[Line]:
+    """The lines in which the next one may go after these outcomes."""
+    return {outcome.line for outcome in outcomes if outcome.line is not None and outcome.status in FINISHED}
+
+
 def record_outcomes(connection: sa.Connection, outcomes: Sequence[Outcome]) -> dict[int, Health]:
     """Adds the attempts and settles the deliveries that are still this node's; a lost lease leaves the status alone.
 
@@ -229,6 +239,8 @@ def record_outcomes(connection: sa.Connection, outcomes: Sequence[Outcome]) -> d
     made = [(outcome.delivery_id, outcome.attempt) for outcome in outcomes if outcome.attempt is not None]
     _INSERT_ATTEMPTS.run(connection, [_attempt_row(*pair) for pair in made])
     _SETTLE.run(connection, [_settlement(outcome) for outcome in outcomes])
+    if lines := finished_lines(outcomes):
+        let_next_go(connection, lines, max(outcome.finished_at or 0 for outcome in outcomes))
     results = [
         (outcome.counted_for[1], outcome.result)
         for outcome in outcomes

@@ -9,7 +9,7 @@ because what a subscriber has received cannot be asked for again.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol
@@ -22,7 +22,8 @@ from app.store.arrivals import Arrival, NewDelivery, NewEvent, store_arrivals
 from app.store.engine import Writer
 from app.store.errors import driver_message, is_unavailable
 from app.store.health import Health
-from app.store.leases import Outcome, record_outcomes
+from app.store.leases import Outcome, finished_lines, record_outcomes
+from app.store.order import hold_lines
 from app.store.rollups import count_up
 from app.store.roster import Versions, hold_versions
 
@@ -72,6 +73,10 @@ class Router(Protocol):
 
     def fared(self, health: Mapping[int, Health]) -> None:
         """How the endpoints are whose attempts were recorded, where there is something to know."""
+        ...
+
+    def released(self, endpoint_ids: Collection[int]) -> None:
+        """Deliveries to these endpoints that were queued may be due now."""
         ...
 
 
@@ -205,6 +210,8 @@ class Ledger:
         if health:
             self._router.fared(health)
         self._tell_router(arrivals)
+        if lines := finished_lines([work for work, _ in group if isinstance(work, Outcome)]):
+            self._router.released({endpoint_id for endpoint_id, _ in lines})
         for (_, future), result in zip(group, results, strict=True):
             if future is not None and not future.done():
                 future.set_result(result)
@@ -262,6 +269,8 @@ def _apply(
         held = hold_versions(connection, to_change=may_disable)
         if arrivals and held != versions:
             raise RegistrationsChanged
+    joined = {delivery.line for arrival in arrivals for delivery in arrival.deliveries if delivery.line is not None}
+    hold_lines(connection, joined | finished_lines(outcomes))
     if arrivals:
         store_arrivals(connection, arrivals)
     health = record_outcomes(connection, outcomes) if outcomes else {}

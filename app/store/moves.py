@@ -1,6 +1,6 @@
 """How deliveries change their status outside the sender: only as DELIVERY_LIFE allows, and many at once."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -8,7 +8,20 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.store.engine import skip_locked
-from app.store.tables import CANCELLED, FAILED, HELD, NOT_ACTIVE, PENDING, DeliveryRow, check_change, table_of
+from app.store.order import behind_others, let_next_go_in_reach
+from app.store.tables import (
+    CANCELLED,
+    FAILED,
+    FINISHED,
+    HELD,
+    LEADING,
+    NOT_ACTIVE,
+    PENDING,
+    QUEUED,
+    DeliveryRow,
+    check_change,
+    table_of,
+)
 
 _delivery = table_of(DeliveryRow)
 
@@ -45,12 +58,29 @@ def move_now(
     """Moves up to `limit` deliveries from `start` to `target`; the ids of those it moved.
 
     What becomes pending is due at `now` and keeps its count of attempts; what is cancelled is finished; what is held
-    says that its endpoint is not active. `why` is what the deliveries say instead. Raises ChangeForbidden where the
-    state table has no such change.
+    says that its endpoint is not active. `why` is what the deliveries say instead. One that is sent again while others
+    of its recipient stand in line is queued; where one is finished, the next in line goes. Raises ChangeForbidden where
+    the state table has no such change.
     """
     check_change(start, {target})
-    found = sa.select(_delivery.c.id).where(has_status(start), which).limit(limit)
-    ids = connection.scalars(skip_locked(connection.dialect, found)).all()
+    columns = (_delivery.c.id, _delivery.c.endpoint_id, _delivery.c.order_key)
+    found = sa.select(*columns).where(has_status(start), which).limit(limit)
+    rows = connection.execute(skip_locked(connection.dialect, found)).all()
+    lines = {number: (endpoint_id, key) for number, endpoint_id, key in rows if key is not None}
+    behind = behind_others(connection, lines) if start in FINISHED and target == PENDING else set[int]()
+    ahead = [row.id for row in rows if row.id not in behind]
+    moved = [
+        *_change(connection, start, target, now, ahead, why),
+        *_change(connection, start, QUEUED, now, behind, why),
+    ]
+    if start in LEADING and target in FINISHED:
+        let_next_go_in_reach(connection, set(lines.values()), now)
+    return moved
+
+
+def _change(
+    connection: sa.Connection, start: str, target: str, now: datetime, ids: Collection[int], why: str | None
+) -> Sequence[int]:
     if not ids:
         return ()
     also = _also(start, target, now) | ({} if why is None else {"error": why})
@@ -75,6 +105,8 @@ def has_status(status: str) -> sa.ColumnElement[bool]:
 
 def _also(start: str, target: str, now: datetime) -> dict[str, Any]:
     """What changes with the status; `error` stays that of the last attempt unless it says why a delivery is held."""
-    if target == PENDING:
+    if start == QUEUED and target == PENDING:
+        return {"due_at": now, "order_key": None}  # its endpoint asks for no order any more
+    if target in (PENDING, QUEUED):
         return {"due_at": now, "finished_at": None} | ({"error": None} if start == HELD else {})
     return {"finished_at": now} if target == CANCELLED else {"error": NOT_ACTIVE}

@@ -5,7 +5,7 @@ Whoever calls these rings the sender's bell after the commit.
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
@@ -16,11 +16,14 @@ from app.store.errors import NotResendable, ReplayRefused
 from app.store.health import probe_soon
 from app.store.ids import IdSource
 from app.store.moves import move
+from app.store.order import Line, behind_others, line_of
 from app.store.tables import (
     CANCELLED,
     HELD,
     NOT_ACTIVE,
     PENDING,
+    QUEUED,
+    RECIPIENT,
     SENDING,
     DeliveryRow,
     EndpointRow,
@@ -29,6 +32,13 @@ from app.store.tables import (
 )
 
 _delivery, _event, _endpoint = table_of(DeliveryRow), table_of(EventRow), table_of(EndpointRow)
+
+
+class Addressee(NamedTuple):
+    """What a new delivery has to know of its endpoint."""
+
+    active: bool
+    ordered: bool
 
 
 class Owed(msgspec.Struct, frozen=True):
@@ -54,8 +64,8 @@ async def replay(
     event = sa.select(_event.c.id).where(_event.c.id == event_id, _event.c.environment_id == environment_id)
     if await connection.scalar(event) is None:
         return None
-    active = await connection.run_sync(_are_active, environment_id, endpoint_ids)
-    if missing := set(endpoint_ids) - set(active):
+    known = await connection.run_sync(_addressees, environment_id, endpoint_ids)
+    if missing := set(endpoint_ids) - set(known):
         raise ReplayRefused(f"There is no endpoint {min(missing)}.")
     owed = [Owed(ids.next(), event_id, endpoint_id) for endpoint_id in endpoint_ids]
     await connection.run_sync(owe, environment_id, owed, now)
@@ -86,16 +96,26 @@ async def retry(connection: AsyncConnection, environment_id: int, delivery_id: i
 
 
 def owe(connection: sa.Connection, environment_id: int, owed: Sequence[Owed], now: datetime) -> int:
-    """Adds the deliveries, due now; how many.
+    """Adds the deliveries, due now or queued behind others of their recipient; how many.
 
     What goes to an endpoint that is not active is held. What would go to one that was deleted, or is of an event that
     was removed for its age, is left out.
     """
-    active = _are_active(connection, environment_id, {delivery.endpoint_id for delivery in owed})
-    there = _held_events(connection, {delivery.event_id for delivery in owed})
-    kept = [delivery for delivery in owed if delivery.endpoint_id in active and delivery.event_id in there]
+    addressees = _addressees(connection, environment_id, {delivery.endpoint_id for delivery in owed})
+    recipients = _held_events(connection, {delivery.event_id for delivery in owed})
+    kept = [delivery for delivery in owed if delivery.endpoint_id in addressees and delivery.event_id in recipients]
+    lines = {
+        delivery.id: line
+        for delivery in kept
+        if addressees[delivery.endpoint_id].ordered
+        and (line := line_of(delivery.endpoint_id, recipients[delivery.event_id]))
+    }
+    behind = behind_others(connection, lines)
     if kept:
-        rows = [_replayed(delivery, active[delivery.endpoint_id], now) for delivery in kept]
+        rows = [
+            _replayed(one, addressees[one.endpoint_id].active, now, lines.get(one.id), queued=one.id in behind)
+            for one in kept
+        ]
         connection.execute(sa.insert(_delivery), rows)
     return len(kept)
 
@@ -121,38 +141,42 @@ def _endpoint_row(endpoint_id: int) -> sa.Select[int]:
     return sa.select(_endpoint.c.id).where(_endpoint.c.id == endpoint_id)
 
 
-def _are_active(connection: sa.Connection, environment_id: int, endpoint_ids: Collection[int]) -> dict[int, bool]:
-    """Of those of the endpoints that are there, whether each is active."""
-    query = sa.select(_endpoint.c.id, _endpoint.c.active).where(
+def _addressees(connection: sa.Connection, environment_id: int, endpoint_ids: Collection[int]) -> dict[int, Addressee]:
+    """Those of the endpoints that are there."""
+    query = sa.select(_endpoint.c.id, _endpoint.c.active, _endpoint.c.ordering).where(
         _endpoint.c.id.in_(endpoint_ids),
         _endpoint.c.environment_id == environment_id,
         _endpoint.c.deleted_at.is_(None),
     )
-    return {row.id: row.active for row in connection.execute(query)}
+    return {row.id: Addressee(row.active, row.ordering == RECIPIENT) for row in connection.execute(query)}
 
 
-def _held_events(connection: sa.Connection, event_ids: Collection[int]) -> set[int]:
-    """Those of the events that are there; they stay until the transaction ends."""
-    query = sa.select(_event.c.id).where(_event.c.id.in_(event_ids)).order_by(_event.c.id)
-    return set(connection.scalars(lock_rows(connection.dialect, query, shared=True)))
+def _held_events(connection: sa.Connection, event_ids: Collection[int]) -> dict[int, str | None]:
+    """The recipients of those of the events that are there; they stay until the transaction ends."""
+    query = sa.select(_event.c.id, _event.c.recipient).where(_event.c.id.in_(event_ids)).order_by(_event.c.id)
+    rows = connection.execute(lock_rows(connection.dialect, query, shared=True))
+    return {row.id: row.recipient for row in rows}
 
 
-def _replayed(delivery: Owed, active: bool, now: datetime) -> dict[str, Any]:
+def _replayed(delivery: Owed, active: bool, now: datetime, line: Line | None, *, queued: bool) -> dict[str, Any]:
     return {
         "id": delivery.id,
         "event_id": delivery.event_id,
         "endpoint_id": delivery.endpoint_id,
         "origin": "replay",
-        "status": PENDING if active else HELD,
+        "status": QUEUED if queued else PENDING if active else HELD,
         "attempts": 0,
         "due_at": now,
-        "error": None if active else NOT_ACTIVE,
+        "error": None if active or queued else NOT_ACTIVE,
+        "order_key": line and line[1],
     }
 
 
 def _why_not(row: Any) -> str | None:
     if row.status == SENDING:
         return "The delivery is being sent just now; wait for its outcome."
+    if row.status == QUEUED:
+        return "The delivery waits for an earlier one of its recipient; see to that one."
     if row.status == CANCELLED:
         return "The delivery was cancelled; replay its event instead."
     if not row.active:

@@ -16,7 +16,17 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from app.store.engine import skip_locked
-from app.store.tables import PENDING, SENDING, AttemptRow, DeliveryRow, EventRow, ReceiptRow, table_of
+from app.store.tables import (
+    PENDING,
+    QUEUED,
+    SENDING,
+    AttemptRow,
+    DeliveryRow,
+    EndpointRow,
+    EventRow,
+    ReceiptRow,
+    table_of,
+)
 from app.store.transactions import writing
 
 T = TypeVar("T")
@@ -29,8 +39,8 @@ PAUSE_SHARE = 2.0
 """After a step everybody else has the database for this many times as long as the step took."""
 
 _receipt, _event = table_of(ReceiptRow), table_of(EventRow)
-_delivery, _attempt = table_of(DeliveryRow), table_of(AttemptRow)
-_OPEN = (PENDING, SENDING)
+_delivery, _attempt, _endpoint = table_of(DeliveryRow), table_of(AttemptRow), table_of(EndpointRow)
+_OPEN = (PENDING, SENDING, QUEUED)
 
 
 class Removed(msgspec.Struct, frozen=True):
@@ -91,7 +101,10 @@ async def unhurried(write: Write, task: Callable[[sa.Connection], T]) -> T:
 
 
 def remove_events(connection: sa.Connection, before: int, after: int) -> Step:
-    """Removes some events between the two numbers, oldest first, with all that hangs on them."""
+    """Removes some events between the two numbers, oldest first, with all that hangs on them.
+
+    Where a held delivery goes that others are queued behind, the repair of lines lets the next one go.
+    """
     ids = _oldest(connection, _event, before, after)
     if not ids:
         return Step(Removed(), None)
@@ -131,7 +144,10 @@ async def count_older(engine: AsyncEngine, before: int) -> Removed:
 
 
 def _has_ended() -> sa.ColumnElement[bool]:
-    return _delivery.c.status.not_in(_OPEN)
+    """What is queued for an endpoint that is not active is held, in effect."""
+    active = sa.exists().where(_endpoint.c.id == _delivery.c.endpoint_id, _endpoint.c.active)
+    queued_in_vain = sa.and_(_delivery.c.status == QUEUED, ~active)
+    return sa.or_(_delivery.c.status.not_in(_OPEN), queued_in_vain)
 
 
 def _oldest(connection: sa.Connection, table: sa.Table, before: int, after: int) -> Sequence[int]:

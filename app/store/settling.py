@@ -9,7 +9,18 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.store.ids import first_id_at
 from app.store.moves import MOVED_MAX, has_status, move
-from app.store.tables import CANCELLED, HELD, NOT_ACTIVE, PENDING, SENDING, DeliveryRow, EndpointRow, table_of
+from app.store.tables import (
+    CANCELLED,
+    HELD,
+    NOT_ACTIVE,
+    PENDING,
+    QUEUED,
+    RECIPIENT,
+    SENDING,
+    DeliveryRow,
+    EndpointRow,
+    table_of,
+)
 from app.store.transactions import writing
 
 DROPPED = "dropped when the endpoint was enabled"
@@ -41,16 +52,19 @@ async def settle(
 ) -> int:
     """Moves the endpoint's open deliveries to where its state wants them, a commit's worth at a time."""
     if endpoint.deleted_at is not None:
-        moves = [(status, CANCELLED) for status in (PENDING, SENDING, HELD)]
-        return sum([await _move_all(engine, start, target, now, _owed(endpoint.id, start)) for start, target in moves])
+        starts = (QUEUED, PENDING, SENDING, HELD)  # the queued ones first, so that none of them goes next
+        return sum([await _move_all(engine, start, CANCELLED, now, _owed(endpoint.id, start)) for start in starts])
     if endpoint.active:
-        return await _move_all(engine, HELD, PENDING, now, sa.and_(_owed(endpoint.id, HELD), why_held))
+        freed = 0
+        if endpoint.ordering != RECIPIENT:
+            freed = await _move_all(engine, QUEUED, PENDING, now, _owed(endpoint.id, QUEUED))
+        return freed + await _move_all(engine, HELD, PENDING, now, sa.and_(_owed(endpoint.id, HELD), why_held))
     return await _move_all(engine, PENDING, HELD, now, _owed(endpoint.id, PENDING))
 
 
 async def drop_held(engine: AsyncEngine, endpoint: sa.Row[Any], now: datetime) -> int:
     """Cancels what was held for the endpoint until now, or was about to be because it is not active; how many."""
-    starts = (HELD,) if endpoint.active else (HELD, PENDING)
+    starts = (HELD,) if endpoint.active else (QUEUED, HELD, PENDING)
     before = _delivery.c.id < first_id_at(round(now.timestamp() * 1000) + 1)
     dropped = [
         await _move_all(engine, start, CANCELLED, now, sa.and_(_owed(endpoint.id, start), before), why=DROPPED)
@@ -68,8 +82,9 @@ async def _unsettled(
         *which,
         sa.or_(
             sa.and_(_living, _endpoint.c.active, _owes(HELD, why_held)),
+            sa.and_(_living, _endpoint.c.active, _endpoint.c.ordering != RECIPIENT, _owes(QUEUED)),
             sa.and_(_living, ~_endpoint.c.active, _owes(PENDING)),
-            sa.and_(~_living, sa.or_(_owes(PENDING), _owes(HELD), _endpoint.c.id.in_(sending))),
+            sa.and_(~_living, sa.or_(_owes(PENDING), _owes(HELD), _owes(QUEUED), _endpoint.c.id.in_(sending))),
         ),
     )
     async with engine.connect() as connection:
@@ -84,7 +99,8 @@ def _owed(endpoint_id: Any, status: str) -> sa.ColumnElement[bool]:
     """In words that lead SQLite, which knows no statistics, to the partial index and past that of all deliveries."""
     if status == SENDING:
         return sa.and_(_delivery.c.endpoint_id + 0 == endpoint_id, has_status(status))
-    return sa.and_(_delivery.c.endpoint_id == endpoint_id, has_status(status), _delivery.c.due_at >= 0)
+    behind = _delivery.c.order_key if status == QUEUED else _delivery.c.due_at
+    return sa.and_(_delivery.c.endpoint_id == endpoint_id, has_status(status), behind >= 0)
 
 
 async def _move_all(

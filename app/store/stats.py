@@ -17,6 +17,7 @@ from app.store.tables import (
     HELD,
     PENDING,
     QUARANTINED,
+    QUEUED,
     SENDING,
     DeliveryRow,
     EndpointRow,
@@ -43,6 +44,7 @@ class Queue(msgspec.Struct, frozen=True):
     pending: int
     sending: int
     held: int
+    queued: int
 
 
 async def counts_by_bucket(
@@ -117,7 +119,7 @@ def _is_authentic(table: sa.Table) -> sa.ColumnElement[bool]:
 
 
 async def read_queue(engine: AsyncEngine, endpoint_id: int) -> Queue:
-    """How many deliveries of the endpoint wait, are being sent, are held."""
+    """How many deliveries of the endpoint wait, are being sent, are held, are queued behind others."""
     mine = _delivery.c.endpoint_id
     async with engine.connect() as connection:
         return Queue(
@@ -125,6 +127,7 @@ async def read_queue(engine: AsyncEngine, endpoint_id: int) -> Queue:
             # Leads SQLite to the index of what is being sent, which is short.
             sending=await _count(connection, mine + 0 == endpoint_id, has_status(SENDING)),
             held=await _count(connection, mine == endpoint_id, has_status(HELD), _delivery.c.due_at >= 0),
+            queued=await _count(connection, mine == endpoint_id, has_status(QUEUED), _delivery.c.order_key >= 0),
         )
 
 

@@ -59,15 +59,18 @@ FORGOTTEN_IN_PART, REDACTED = "forgotten", "redacted"
 
 # What a delivery can be.
 PENDING, SENDING, DELIVERED, FAILED, HELD, CANCELLED = "pending", "sending", "delivered", "failed", "held", "cancelled"
+QUEUED = "queued"
 
 DELIVERY_LIFE: dict[str, frozenset[str]] = {
+    #          waits for an earlier one of its recipient
+    QUEUED: frozenset({PENDING, CANCELLED}),
     #          to be sent at due_at          a node has claimed it until lease_until
     PENDING: frozenset({SENDING, HELD, CANCELLED}),
     SENDING: frozenset({DELIVERED, PENDING, FAILED, HELD, CANCELLED}),
     #          2xx; sent again only by hand
-    DELIVERED: frozenset({PENDING}),
+    DELIVERED: frozenset({PENDING, QUEUED}),
     #          the schedule is used up; recoverable
-    FAILED: frozenset({PENDING, CANCELLED}),
+    FAILED: frozenset({PENDING, QUEUED, CANCELLED}),
     #          its endpoint is paused or disabled
     HELD: frozenset({PENDING, CANCELLED}),
     #          its endpoint was deleted, or what was held for it was dropped
@@ -75,6 +78,12 @@ DELIVERY_LIFE: dict[str, frozenset[str]] = {
 }
 """From each status, the statuses it may change to."""
 DELIVERY_STATUSES = tuple(DELIVERY_LIFE)
+LEADING = (PENDING, SENDING, HELD)
+"""Where a delivery is that the later ones of its recipient wait for."""
+FINISHED = (DELIVERED, FAILED, CANCELLED)
+
+# Whether an endpoint gets the events of one recipient one after the other.
+NONE, RECIPIENT = "none", "recipient"
 
 # What a bulk job can be, and what it does.
 RUNNING, DONE = "running", "done"
@@ -219,6 +228,7 @@ class EndpointRow(_Row, table=True):
     retry_schedule_s: list[float] | None = Field(default=None, sa_type=sa.JSON)
     retry_max_age_s: float | None = None
     retry_on: list[int | str] | None = Field(default=None, sa_type=sa.JSON)
+    ordering: str = Field(default=NONE, sa_column_kwargs={"server_default": NONE})
     created_at: datetime = _time()
     updated_at: datetime = _time()
     deleted_at: datetime | None = _time(default=None)
@@ -344,6 +354,20 @@ class DeliveryRow(_Row, table=True):
             sqlite_where=sa.text("status = 'held'"),
             postgresql_where=sa.text("status = 'held'"),
         ),
+        sa.Index(
+            "ix_delivery_queued",
+            "endpoint_id",
+            "order_key",
+            "id",
+            sqlite_where=sa.text("status = 'queued'"),
+            postgresql_where=sa.text("status = 'queued'"),
+        ),
+        sa.Index(
+            "ix_delivery_leading",
+            "order_key",
+            sqlite_where=sa.text("order_key IS NOT NULL AND status IN ('pending', 'sending', 'held')"),
+            postgresql_where=sa.text("order_key IS NOT NULL AND status IN ('pending', 'sending', 'held')"),
+        ),
         sa.Index("ix_delivery_event", "event_id"),
         sa.Index("ix_delivery_endpoint", "endpoint_id", "id"),
     )
@@ -363,6 +387,8 @@ class DeliveryRow(_Row, table=True):
     """Of the last attempt."""
     error: str | None = None
     """Of the last attempt, or why it is held, in words."""
+    order_key: int | None = Field(default=None, sa_type=sa.BigInteger)
+    """The line that it stands in, see `order`; None where the endpoint asked for no order."""
 
 
 class AttemptRow(_Row, table=True):

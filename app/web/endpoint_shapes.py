@@ -75,6 +75,10 @@ RetryOn = Annotated[
     ],
     Meta(max_length=RETRY_ON_MAX, description="What is tried again, instead of everything but 2xx and 410."),
 ]
+Ordering = Annotated[
+    Literal["none", "recipient"],
+    Meta(description="recipient: of one recipient's events each waits until the one before it is finished."),
+]
 
 
 class _Options(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -92,6 +96,7 @@ class _Options(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     retry_schedule_s: Schedule | UnsetType | None = UNSET
     retry_max_age_s: RetryMaxAge | UnsetType | None = UNSET
     retry_on: RetryOn | UnsetType | None = UNSET
+    ordering: Ordering | UnsetType = UNSET
     active: bool | UnsetType = UNSET
 
 

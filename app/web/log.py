@@ -36,7 +36,7 @@ class EventQuery(LogQuery, kw_only=True, forbid_unknown_fields=True):
 class DeliveryQuery(LogQuery, kw_only=True, forbid_unknown_fields=True):
     """Which deliveries."""
 
-    status: Literal["pending", "sending", "delivered", "failed", "held", "cancelled"] | UnsetType = UNSET
+    status: Literal["pending", "queued", "sending", "delivered", "failed", "held", "cancelled"] | UnsetType = UNSET
     status_code: Annotated[int, Meta(ge=100, le=599, description="Of the last attempt.")] | UnsetType = UNSET
     endpoint_id: EndpointNumber | UnsetType = UNSET
     type: Text | UnsetType = UNSET

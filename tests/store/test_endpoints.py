@@ -97,7 +97,7 @@ async def test_a_disabled_endpoint_keeps_what_it_is_owed_and_gets_it_when_enable
     enabled = await enable_endpoint(world.engine, 1, 1, world.clock.now())
     assert enabled is not None
     assert (enabled.active, enabled.disabled_reason) == (True, None)
-    assert await _statuses(world, deliveries) == same | {"pending": "pending", "held": "pending"}
+    assert await _statuses(world, deliveries) == same | {"held": "pending", "queued": "pending"}
     row = await world.row(DeliveryRow, table_of(DeliveryRow).c.id == deliveries["held"])
     assert (row.due_at, row.error) == (world.clock.now(), None)
 
@@ -107,9 +107,9 @@ async def test_dropping_cancels_what_an_inactive_endpoint_was_owed(world: World)
     await world.endpoint("https://other.example.com/")
     deliveries, others = await _one_of_each(world, 1), await _one_of_each(world, 2)
     world.clock.advance(1)
-    assert await drop_held(world.engine, 1, 1, world.clock.now()) == 2
+    assert await drop_held(world.engine, 1, 1, world.clock.now()) == 3
     same = {status: status for status in DELIVERY_STATUSES}
-    assert await _statuses(world, deliveries) == same | {"pending": "cancelled", "held": "cancelled"}
+    assert await _statuses(world, deliveries) == same | dict.fromkeys(("queued", "pending", "held"), "cancelled")
     assert await _statuses(world, others) == same
     row = await world.row(DeliveryRow, table_of(DeliveryRow).c.id == deliveries["held"])
     assert (row.error, row.finished_at) == ("dropped when the endpoint was enabled", world.clock.now())
@@ -151,7 +151,7 @@ async def test_deleting_an_endpoint_cancels_what_it_is_owed_and_forgets_its_secr
     assert await get_endpoint(world.engine, 1, 1) is None
     assert await list_endpoints(world.engine, 1) == []
     same = {status: status for status in DELIVERY_STATUSES}
-    cancelled = dict.fromkeys(("pending", "sending", "held"), "cancelled")
+    cancelled = dict.fromkeys(("queued", "pending", "sending", "held"), "cancelled")
     assert await _statuses(world, deliveries) == same | cancelled
     assert world.vault.open((await world.row(EndpointRow)).secrets_sealed) == []
     row = await world.row(DeliveryRow, table_of(DeliveryRow).c.id == deliveries["sending"])

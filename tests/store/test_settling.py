@@ -30,9 +30,9 @@ async def _three_endpoints(world: World) -> None:
 @pytest.mark.parametrize(
     ("endpoint_id", "moves"),
     [
-        (1, {"held": "pending"}),
+        (1, {"held": "pending", "queued": "pending"}),
         (2, {"pending": "held"}),
-        (3, {"pending": "cancelled", "held": "cancelled", "sending": "cancelled"}),
+        (3, dict.fromkeys(("queued", "pending", "held", "sending"), "cancelled")),
     ],
     ids=["active", "inactive", "deleted"],
 )
@@ -46,7 +46,9 @@ async def test_a_start_finishes_what_a_crash_cut_short(world: World, endpoint_id
     assert await settle_endpoints(world.engine, world.clock.now()) == 0
 
 
-@pytest.mark.parametrize(("endpoint_id", "status"), [(1, "held"), (2, "pending"), (3, "held"), (3, "sending")])
+@pytest.mark.parametrize(
+    ("endpoint_id", "status"), [(1, "held"), (1, "queued"), (2, "pending"), (3, "held"), (3, "sending"), (3, "queued")]
+)
 async def test_one_misfit_is_enough(world: World, endpoint_id: int, status: str) -> None:
     await _three_endpoints(world)
     await world.delivery(await world.event(), endpoint_id, status)

@@ -89,6 +89,7 @@ class World(NamedTuple):
             "status": status,
             "attempts": 0,
             "due_at": self.clock.now(),
+            "order_key": number % 1_000 if status == "queued" else None,
         }
         await self.add(DeliveryRow, values | fields)
         return number

@@ -5,10 +5,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.store.log.lines import delivery
 from app.store.moves import has_status
-from app.store.tables import FAILED, HELD, PENDING, SENDING, EndpointRow, table_of
+from app.store.tables import FAILED, HELD, PENDING, QUEUED, SENDING, EndpointRow, table_of
 from app.store.views import OpenDeliveries
 
-OPEN_STATUSES = (PENDING, SENDING, FAILED, HELD)
+OPEN_STATUSES = (PENDING, SENDING, FAILED, HELD, QUEUED)
 
 _endpoint = table_of(EndpointRow)
 
