@@ -23,7 +23,7 @@ from app.store.views import TimelineEvent
 from app.web.context import ApiRequest, gateway_of, principal_of
 from app.web.input import read_query
 from app.web.paging import LIMIT_DEFAULT, LIMIT_MAX, Cursor, cursor_number, cursor_text
-from app.web.problems import PRIVATE_PATH, not_found
+from app.web.problems import PRIVATE_PATH, AnyRequest, not_found
 
 _facts = msgspec.json.Decoder(Fact)
 
@@ -70,11 +70,30 @@ class RecipientTimeline(msgspec.Struct):
 @get("/messages/{email_id:str}", operation_id="getMessage", opt={"query": TimelineQuery}, tags=["Messages"])
 async def get_message(request: ApiRequest, email_id: FromPath[str]) -> MessageTimeline:
     """Show what happened to a message at whichever provider, and its state; by its email_id or its Message-ID."""
-    query, engine = read_query(request, TimelineQuery), gateway_of(request).engine
+    found = await message_timeline(request, email_id, read_query(request, TimelineQuery))
+    if found is None:
+        raise not_found("message", email_id[:100])
+    return found
+
+
+@get(
+    "/recipients/{address:str}",
+    operation_id="getRecipient",
+    opt={"query": TimelineQuery, PRIVATE_PATH: True},
+    tags=["Recipients"],
+)
+async def get_recipient(request: ApiRequest, address: FromPath[str]) -> RecipientTimeline:
+    """Show what happened to an address at whichever provider, and whether to write to it; an unknown one may be."""
+    return await recipient_timeline(request, address, read_query(request, TimelineQuery))
+
+
+async def message_timeline(request: AnyRequest, email_id: str, query: TimelineQuery) -> MessageTimeline | None:
+    """A page of what happened to the message; None when nothing has."""
+    engine = gateway_of(request).engine
     subject = timelines.message(principal_of(request).environment_id, email_id)
     bodies, complete = await timelines.read_facts(engine, subject)
     if not bodies:
-        raise not_found("message", email_id[:100])
+        return None
     page = await timelines.read_timeline(engine, subject, cursor_number(query.cursor), query.limit)
     states = message_states(map(_facts.decode, bodies))
     return MessageTimeline(
@@ -87,15 +106,9 @@ async def get_message(request: ApiRequest, email_id: FromPath[str]) -> MessageTi
     )
 
 
-@get(
-    "/recipients/{address:str}",
-    operation_id="getRecipient",
-    opt={"query": TimelineQuery, PRIVATE_PATH: True},
-    tags=["Recipients"],
-)
-async def get_recipient(request: ApiRequest, address: FromPath[str]) -> RecipientTimeline:
-    """Show what happened to an address at whichever provider, and whether to write to it; an unknown one may be."""
-    query, engine = read_query(request, TimelineQuery), gateway_of(request).engine
+async def recipient_timeline(request: AnyRequest, address: str, query: TimelineQuery) -> RecipientTimeline:
+    """A page of what happened to the address, and how it stands."""
+    engine = gateway_of(request).engine
     subject = timelines.address(principal_of(request).environment_id, address)
     stopping, complete = await timelines.read_facts(engine, subject, STOPPING_TYPES)
     delivered = await timelines.read_delivered(engine, subject)

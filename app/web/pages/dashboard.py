@@ -14,6 +14,7 @@ from app.web.pages.entrance import Entrance
 from app.web.pages.errors import PAGE_EXCEPTION_HANDLERS
 from app.web.pages.events import EVENTS
 from app.web.pages.login import LOGIN
+from app.web.pages.messages import MESSAGES
 from app.web.pages.rendering import PAGE_HEADERS, NavigationEntry, template_engine
 
 
@@ -33,6 +34,7 @@ async def home() -> Redirect:
 
 PAGES = [
     Pages("Events", "/events", EVENTS),
+    Pages("Messages", "/messages", MESSAGES),
 ]
 
 DASHBOARD = Router(
