@@ -208,13 +208,17 @@ class Adapter:
         at: float,
         recipient: str,
         unique: Callable[[], str],
+        message: str | None = None,
     ) -> NativeRequest:
         """A request as the provider would send it: native, signed with the secrets in `signing`.
 
+        It is about the message `message`, where a sample names its message; without one, about another each time.
         Raises ValueError for a type without a sample, and for several types where a request carries one event only.
         """
         items = [self._samples.item(native_type) for native_type in native_types]
-        request = unsigned_request(self._samples, items, url=url, at=at, recipient=recipient, unique=unique)
+        request = unsigned_request(
+            self._samples, items, url=url, at=at, recipient=recipient, unique=unique, message=message
+        )
         return self.verification.sign(request, self.decode(request), signing, at)
 
     def _decoded(self, request: NativeRequest) -> Any:

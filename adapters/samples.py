@@ -1,8 +1,8 @@
 """A mapping's own samples: native items from which requests are built as the provider would send them.
 
-In a sample's texts `$recipient`, `$unique` (other each time, the same within one item), `$unix`, `$unix_ms` and `$iso`
-stand for what their names say; a text that is only `$unix` or `$unix_ms` becomes a number. In the envelope `$item` and
-`$items` stand for the native items.
+In a sample's texts `$recipient`, `$unique` (other each time, the same within one item), `$message` (the same for all
+events of one message), `$unix`, `$unix_ms` and `$iso` stand for what their names say; a text that is only `$unix` or
+`$unix_ms` becomes a number. In the envelope `$item` and `$items` stand for the native items.
 """
 
 import re
@@ -15,7 +15,7 @@ import msgspec
 from adapters.events import iso_millis
 from adapters.request import NativeRequest
 
-_PLACEHOLDER = re.compile(r"\$(unix_ms|unix|iso|unique|recipient)\b")
+_PLACEHOLDER = re.compile(r"\$(unix_ms|unix|iso|unique|message|recipient)\b")
 
 MEDIA_TYPES = {
     "json": "application/json",
@@ -51,15 +51,25 @@ def native_name(sample: str, native_types: Sequence[str]) -> str:
 
 
 def unsigned_request(
-    samples: Samples, items: Sequence[Any], *, url: str, at: float, recipient: str, unique: Callable[[], str]
+    samples: Samples,
+    items: Sequence[Any],
+    *,
+    url: str,
+    at: float,
+    recipient: str,
+    unique: Callable[[], str],
+    message: str | None = None,
 ) -> NativeRequest:
-    """One request that carries the native items `items`, their placeholders filled in, still without a signature."""
+    """One request that carries the native items `items`, their placeholders filled in, still without a signature.
+
+    All are about the message `message`; without one, each is about a message of its own.
+    """
     if len(items) != 1 and not samples.batches:
         raise ValueError("this provider sends one event a request")
-    filled = [_filled(item, _values(at, recipient, unique())) for item in items]
+    filled = [_filled(item, _values(at, recipient, unique(), message)) for item in items]
     around = {"$item": filled[0], "$items": filled}
     envelope = samples.envelope if samples.envelope is not None else "$items" if samples.batches else "$item"
-    body = _enclosed(_filled(envelope, _values(at, recipient, unique())), around)
+    body = _enclosed(_filled(envelope, _values(at, recipient, unique(), message)), around)
     headers = {
         "content-type": MEDIA_TYPES[samples.body],
         **{name.lower(): text for name, text in samples.headers.items()},
@@ -67,11 +77,12 @@ def unsigned_request(
     return NativeRequest(url=url, headers=headers, body=_encoded(body, samples.body))
 
 
-def _values(at: float, recipient: str, unique: str) -> dict[str, Any]:
+def _values(at: float, recipient: str, unique: str, message: str | None) -> dict[str, Any]:
     unix_ms = round(at * 1000)
     return {
         "recipient": recipient,
         "unique": unique,
+        "message": message or unique,
         "unix": unix_ms // 1000,
         "unix_ms": unix_ms,
         "iso": iso_millis(unix_ms),
