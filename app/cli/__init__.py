@@ -19,6 +19,7 @@ _GATEWAY, _PROVIDERS, _CLIENT = "The gateway", "Providers", "Talking to a runnin
 VERBS = {
     "serve": Verb("app.cli.serve:serve", "Run the gateway.", _GATEWAY),
     "login": Verb("app.cli.login:login", "Make a link that opens the dashboard.", _GATEWAY),
+    "demo": Verb("app.cli.demo.verb:demo", "Show a gateway at work, with a day behind it.", _GATEWAY),
     "migrate": Verb("app.cli.migrate:migrate", "Bring the database to the form this version needs.", _GATEWAY),
     "prune": Verb("app.cli.prune:prune", "Remove what is too old, and give the space back.", _GATEWAY),
     "backup": Verb("app.cli.backup:backup", "Copy the database of a running gateway.", _GATEWAY),

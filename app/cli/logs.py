@@ -13,15 +13,15 @@ _SHARED: list[Any] = [
 ]
 
 
-def write_logs(log_format: str) -> None:
-    """Sets up logging for the process: ours from info on, what libraries say from warning on, in one form.
+def write_logs(log_format: str, *, least: int = logging.INFO) -> None:
+    """Sets up logging for the process: ours from `least` on, what libraries say from warning on, in one form.
 
     `log_format` is that of the settings: console, json, or auto for whichever fits standard error.
     """
     console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
     structlog.configure(
         processors=[*_SHARED, *_last(console)],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        wrapper_class=structlog.make_filtering_bound_logger(least),
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
@@ -30,7 +30,7 @@ def write_logs(log_format: str) -> None:
     libraries.setFormatter(
         structlog.stdlib.ProcessorFormatter(foreign_pre_chain=_SHARED, processors=[remove_meta, *_last(console)])
     )
-    logging.basicConfig(level=logging.WARNING, handlers=[libraries], force=True)
+    logging.basicConfig(level=max(least, logging.WARNING), handlers=[libraries], force=True)
     logging.getLogger("uvicorn.error").addFilter(_is_no_echo)
 
 
