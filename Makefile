@@ -7,13 +7,16 @@ RUN_READY := .venv/.ready-run
 TEST_READY := .venv/.ready-test
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test check format bench constraints clean help
+.PHONY: run demo test check format bench constraints clean help
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 run: $(RUN_READY) ## serve on http://127.0.0.1:8420 with SQLite under ./data
 	@$(BIN)/mailweir serve
+
+demo: $(RUN_READY) ## a gateway at work, with a day behind it, in a temporary database
+	@$(BIN)/mailweir demo
 
 test: $(TEST_READY) ## the whole suite, on SQLite and on a real PostgreSQL
 	@$(BIN)/python -m pytest

@@ -220,6 +220,7 @@ In another terminal:
   export MAILWEIR_API_KEY={stage.api_key}
   export MAILWEIR_PORT={stage.gateway.url.rpartition(":")[2]}
 
+  mailweir tail                               the events as they come in
   mailweir stats                              what came in and went out, and the day's rhythm
   mailweir events list --type complaint       the unified events; `mailweir events show evt_…` shows one whole
   mailweir endpoints list                     billing is failing and old-crm is paused; the others are well
