@@ -23,7 +23,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     ),
     "recipient": (
         *("recipient", "rcpt", "rcptto", "recipientemail", "toemail", "emailaddress", "email", "to", "address"),
-        *("destination", "mailto", "subscriber", "useremail", "contact", "recipients"),
+        *("destination", "mailto", "subscriber", "useremail", "contact", "recipients", "rcptaddr", "toaddr", "addr"),
     ),
     "email_id": ("emailid", "messageid", "msgid", "mailid", "messageuuid", "msguuid", "transmissionid", "sgmessageid"),
     "message_id": ("smtpid", "rfcmessageid", "internetmessageid", "messageid", "msgid", "emailid"),
@@ -80,9 +80,13 @@ _WORDS = {
     "groupunsubscribe": "email.unsubscribe",
     "inboundmail": "email.received",
 }
+_NEGATIONS = {"not", "no", "un", "non", "never"}
+_OF_OTHERS = {"from", "sender", "replyto", "returnpath", "mailfrom", "fromemail", "fromaddress"}
 _WORD = re.compile(r"[\w.:/ -]{1,60}")
 _ADDRESS = re.compile(r"[^\s<>@,;\"]+@[^\s<>@,;\"]+")
 _MESSAGE_ID = re.compile(r"<?[^\s<>@]+@[^\s<>@]+>?")
+_IDS = {"id", "uuid"}
+_REPLY = re.compile(r"[245]\d\d[ -]", re.ASCII)
 _IDENTIFIER = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 
 
@@ -108,9 +112,18 @@ def unified_type(word: str) -> str | None:
     return canonical_type(plain) or _WORDS.get(_plain(plain)) or canonical_type(plain.rpartition(".")[2])
 
 
-def expression(path: Way) -> str:
-    """The expression that finds what is at `path`."""
-    text = ""
+def likely_type(word: str) -> str | None:
+    """The same, or else what one of the word's parts stands for: "MAIL_BOUNCED_HARD"."""
+    known = unified_type(word)
+    parts = re.findall(r"[a-z]+", re.sub(r"([a-z])([A-Z])", r"\1 \2", word).lower())
+    if known is not None or not _NEGATIONS.isdisjoint(parts):
+        return known
+    return next((type_ for part in reversed(parts) if (type_ := unified_type(part))), None)
+
+
+def expression(path: Way, *, of: str | None = None) -> str:
+    """The expression that finds what is at `path`, in the item or in what the expression `of` gives."""
+    text = of or ""
     for step in path:
         if isinstance(step, int):
             text += f"[{step}]"
@@ -140,6 +153,16 @@ def find(item: Mapping[str, Any], field: str, *, without: Sequence[Way] = ()) ->
     return min(found, key=lambda each: each[:2])[2] if found else None
 
 
+def value_at(item: Any, path: Way) -> Any:
+    """What stands at `path` in an item, None where nothing does."""
+    for step in path:
+        try:
+            item = item[step]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return item
+
+
 def address_in(value: Any) -> str | None:
     """The first bare address in a text or a list of texts."""
     text = next(iter(cast("list[Any]", value)), None) if isinstance(value, list) else value
@@ -147,9 +170,24 @@ def address_in(value: Any) -> str | None:
     return address.group() if address else None
 
 
-def any_address(item: Mapping[str, Any], *, without: Sequence[Way]) -> Found | None:
-    """Anything at all that looks like an address."""
-    return next((Found(*each) for each in _walk(item) if each[0] not in without and address_in(each[1])), None)
+def find_anywhere(item: Mapping[str, Any], field: str, *, without: Sequence[Way] = ()) -> Found | None:
+    """The first value that can be nothing but this field, whatever its name; None also where a field is never so."""
+    looks_so = _ANYWHERE.get(field)
+    return next((found for found in _others(item, without) if looks_so and looks_so(found)), None)
+
+
+def _others(item: Mapping[str, Any], without: Sequence[Way]) -> Iterator[Found]:
+    return (Found(path, value) for path, value in _walk(item) if path not in without)
+
+
+def _is_reply(found: Found) -> bool:
+    return isinstance(found.value, str) and bool(_REPLY.match(found.value))
+
+
+def _may_be_recipient(found: Found) -> bool:
+    words = {_plain(step) for step in found.path if isinstance(step, str)}
+    in_brackets = isinstance(found.value, str) and found.value.startswith("<")
+    return address_in(found.value) is not None and not in_brackets and words.isdisjoint(_OF_OTHERS)
 
 
 def _inner(value: Any, path: Way = ()) -> Iterator[Items]:
@@ -174,7 +212,13 @@ def _type_of(items: Sequence[Mapping[str, Any]]) -> Found | None:
         for path, value in _walk(item)
         if len(path) <= TYPE_DEPTH_MAX and (name := _likely_name(path, names)) and fits(value)
     ]
-    return min(found, key=lambda each: each[:3])[3] if found else None
+    return min(found, key=lambda each: each[:3])[3] if found else _any_type(items)
+
+
+def _any_type(items: Sequence[Mapping[str, Any]]) -> Found | None:
+    """A word that stands for an event, whatever its name."""
+    found = (each for item in items[:1] for each in _others(item, ()) if _is_word(each.value))
+    return next((each for each in found if len(each.path) <= TYPE_DEPTH_MAX and likely_type(each.value)), None)
 
 
 def _is_known(type_: Found | None) -> int:
@@ -197,9 +241,13 @@ def _walk(value: Any, path: Way = ()) -> Iterator[tuple[Way, Any]]:
 
 
 def _likely_name(path: Way, names: Sequence[str]) -> str | None:
-    """Under which of the names a value stands: by its key ("message_id"), or by the last two ("message", "id")."""
+    """Under which of the names a value stands: by its key ("message_id"), or by the last two ("message", "id").
+
+    An `id` alone is that of what it stands in: of the event only at the top, and else of a tenant or a template.
+    """
     words = [_plain(step) for step in path if isinstance(step, str)]
-    return next((name for name in ("".join(words[-2:]), words[-1]) if name in names), None)
+    last = () if len(words) > 1 and words[-1] in _IDS else (words[-1],)
+    return next((name for name in ("".join(words[-2:]), *last) if name in names), None)
 
 
 def _plain(name: str) -> str:
@@ -248,6 +296,12 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str) and bool(value)
 
 
+_ANYWHERE: dict[str, Callable[[Found], bool]] = {
+    "message_id": lambda found: _is_message_id(found.value) and found.value.startswith("<"),
+    "recipient": _may_be_recipient,
+    "timestamp": lambda found: _is_time(found.value),
+    "diagnostic": _is_reply,
+}
 _FITS: dict[str, Callable[[Any], bool]] = {
     "native_type": _is_word,
     "recipient": lambda value: address_in(value) is not None,

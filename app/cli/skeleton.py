@@ -1,25 +1,35 @@
 """`mailweir mappings new`: the first draft of a mapping, from a payload that somebody pasted."""
 
-import copy
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, cast
+from typing import Any, BinaryIO, NamedTuple
 
 import msgspec
 import rich_click as click
-import yaml
 from click import argument, option
 
 from adapters.errors import MapFailed, MappingInvalid
 from adapters.mapping import load_mapping
 from adapters.times import time_reader
 from app.cli.errors import CheckFailed, Misconfigured
-from app.cli.guesses import Found, Items, Way, address_in, any_address, expression, find, find_items, unified_type
+from app.cli.guesses import (
+    Found,
+    Items,
+    Way,
+    address_in,
+    expression,
+    find,
+    find_anywhere,
+    find_items,
+    likely_type,
+    value_at,
+)
+from app.cli.pasted import PAYLOAD_BYTES_MAX, Pasted, pasted
+from app.cli.placeholders import samples, unit_of
 from app.mapping_files import mistakes_in_samples
 from app.trial import Attempted, Trial, WireRequest
 
-PAYLOAD_BYTES_MAX = 1_000_000
 ITEMS_LOOKED_AT = 50
 UNUSED_MAX = 40
 UNKNOWN = "email.unknown"
@@ -47,7 +57,6 @@ _CLASSES = {
     "soft": ("soft", "transient", "temporary", "full"),
     "block": ("block", "blocked", "spam", "policy"),
 }
-_ID_PLACEHOLDERS = {"event_id": "evt-$unique", "email_id": "$unique", "message_id": "<$unique@example.com>"}
 
 
 class Draft(NamedTuple):
@@ -65,8 +74,8 @@ class Draft(NamedTuple):
 def new_mapping(name: str, payload: BinaryIO | None, output: Path, force: bool) -> None:
     """Write NAME.yaml, a first mapping for the provider NAME, guessed from a PAYLOAD of its webhooks.
 
-    PAYLOAD is a file with a body in JSON as the provider posts it, or - for standard input; without one, a small
-    example stands in for it. Addresses, ids and times in the mapping's sample are replaced.
+    PAYLOAD is a file with a body as the provider posts it (JSON, JSON Lines or a form), or - for standard input;
+    without one, a small example stands in for it. Addresses, ids and times in the mapping's sample are replaced.
 
     \b
     Examples:
@@ -79,41 +88,35 @@ def new_mapping(name: str, payload: BinaryIO | None, output: Path, force: bool) 
     path = output / f"{name}.yaml"
     if path.exists() and not force:
         raise Misconfigured(f"{path} is there already; --force writes over it")
-    native = _EXAMPLE if payload is None else _parsed(payload.read(PAYLOAD_BYTES_MAX + 1))
-    draft = draft_mapping(name, native)
+    given = (
+        Pasted("json", _EXAMPLE, msgspec.json.encode(_EXAMPLE))
+        if payload is None
+        else pasted(payload.read(PAYLOAD_BYTES_MAX + 1))
+    )
+    draft = draft_mapping(name, given)
     path.write_text(draft.text, "utf-8")
     click.echo(str(path))
     for left_open in draft.missing:
         click.echo(f"not found: {left_open}", err=True)
-    if mistake := _mistake(draft.text, path, native):
+    if mistake := _mistake(draft.text, path, given.raw):
         raise CheckFailed(f"{path} is written, and needs your hand: {mistake}")
 
 
-def draft_mapping(name: str, payload: Any) -> Draft:
+def draft_mapping(name: str, given: Pasted) -> Draft:
     """What can be guessed of a mapping. Raises Misconfigured for a payload in which nothing is about a message."""
-    found = find_items(payload)
+    found = find_items(given.body)
     found = found._replace(items=found.items[:ITEMS_LOOKED_AT])
     if not found.items:
         raise Misconfigured("the payload holds no object; paste one as the provider posts it")
     fields = _common_fields(found)
     if not fields.keys() & {"recipient", "email_id", "message_id"}:
         raise Misconfigured("the payload has neither an address nor a message's id, so it is not about a message")
-    mapping = "\n".join((_head(name), _items(found, fields), _fields(fields), _types(found, fields)))
-    parts = (mapping, _unused(found, mapping), _samples(payload, found, fields))
+    mapping = "\n".join(
+        (_head(name, given.decode), _items(given, found, fields), _fields(fields), _types(found, fields))
+    )
+    parts = (mapping, _unused(found, mapping), samples(given, found, fields, _words(found)))
     missing = [field for field in ("recipient", "email_id", "timestamp") if field not in fields]
     return Draft("\n".join(filter(None, parts)), [*missing, *([] if found.type else ["native_type"])])
-
-
-def _parsed(given: bytes) -> Any:
-    if len(given) > PAYLOAD_BYTES_MAX:
-        raise Misconfigured(f"the payload is larger than {PAYLOAD_BYTES_MAX} bytes; one event is enough")
-    try:
-        native = msgspec.json.decode(given)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as mistake:
-        raise Misconfigured(f"the payload is not JSON: {mistake}") from mistake
-    if not isinstance(native, dict | list):
-        raise Misconfigured("the payload is no object and no list")
-    return cast("Any", native)
 
 
 def _common_fields(found: Items) -> dict[str, Found]:
@@ -125,8 +128,10 @@ def _common_fields(found: Items) -> dict[str, Found]:
         if place is not None:
             fields[field] = place
             taken.append(place.path)
-    if "recipient" not in fields and (place := any_address(found.items[0], without=taken)):
-        fields["recipient"] = place
+    for field in _COMMON:
+        if field not in fields and (place := find_anywhere(found.items[0], field, without=taken)):
+            fields[field] = place
+            taken.append(place.path)
     return fields
 
 
@@ -140,13 +145,13 @@ def _kept_for_others(found: Items, field: str, taken: Sequence[Way]) -> list[Way
     return [message_id.path] if message_id else []
 
 
-def _head(name: str) -> str:
+def _head(name: str, decode: str) -> str:
     return f"""\
 # A first draft, guessed from one payload: compare it with the provider's documentation, then go through
 # `mailweir mappings try {name}.yaml payload.json` and `mailweir mappings check {name}.yaml`.
 provider: {name}
 title: {name.replace("_", " ").title()}
-decode: json
+decode: {decode}
 
 # Credentials in the URL (https://user:password@…), which nearly every provider can send. Most sign as well:
 #   scheme: hmac
@@ -157,17 +162,19 @@ verify:
 """
 
 
-def _items(found: Items, fields: Mapping[str, Found]) -> str:
+def _items(given: Pasted, found: Items, fields: Mapping[str, Found]) -> str:
     lines = list[str]()
-    if found.path:
-        lines.append(f"each: {_yaml(expression(found.path))}")
+    if found.path or given.field:
+        lines.append(f"each: {_yaml(expression(found.path, of=given.field and f'json({expression((given.field,))})'))}")
     if found.type is None:
         lines += ["# Nothing in the payload looks like a type: put an expression here.", "native_type: \"'event'\""]
     else:
         lines.append(f"native_type: {_yaml(expression(found.type.path))}")
     if "event_id" in fields:
+        told = [found.type, fields["event_id"], fields.get("timestamp")]
         lines.append("# What stays the same when the provider sends an event again; without this line, the whole item.")
-        lines.append(f"dedup: [{_yaml(expression(fields['event_id'].path))}]")
+        lines.append("# Where the id is the event's own, and not the message's, it alone is enough.")
+        lines.append(f"dedup: [{', '.join(_yaml(expression(place.path)) for place in told if place)}]")
     return "\n".join(lines) + "\n"
 
 
@@ -184,6 +191,8 @@ def _reader(name: str, place: Found) -> str:
     path = expression(place.path)
     if name == "recipient" and (isinstance(place.value, list) or address_in(place.value) != place.value):
         return _yaml(f"addresses({path})[0]")
+    if name == "tags" and isinstance(place.value, str) and "," in place.value:
+        return _yaml(f"csv({path})")
     return _yaml(path)
 
 
@@ -195,24 +204,15 @@ def _time(place: Found) -> str:
         if "without a zone" in str(mistake):
             return f"{{time: {path}, zone: UTC}}        # the zone is a guess"
         return f"{{time: {path}, format: rfc2822}}"
-    unit = _unit(value, moment_ms)
+    unit = unit_of(value, moment_ms)
     return f"{{time: {path}, unit: {unit}}}" if unit else path
-
-
-def _unit(value: Any, moment_ms: int) -> str | None:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return None
-    scale = number / moment_ms
-    return "s" if scale < 0.01 else "ms" if scale < 10 else "us" if scale < 10_000 else "ns"
 
 
 def _words(found: Items) -> dict[str, Mapping[str, Any]]:
     """Each native type of the payload and the first item of that type."""
     words: dict[str, Mapping[str, Any]] = {}
     for item in found.items:
-        word = _at(item, found.type.path) if found.type else "event"
+        word = value_at(item, found.type.path) if found.type else "event"
         if isinstance(word, str):
             words.setdefault(word, item)
     return words
@@ -223,7 +223,7 @@ def _types(found: Items, fields: Mapping[str, Found]) -> str:
     taken = [place.path for place in fields.values()] + ([found.type.path] if found.type else [])
     tables = False
     for word, item in _words(found).items():
-        type_ = unified_type(word)
+        type_ = likely_type(word)
         if type_ is None:
             lines.append(f"  {_yaml(word)}: {UNKNOWN}        # not a word that is known: choose the type")
             continue
@@ -239,7 +239,8 @@ def _types(found: Items, fields: Mapping[str, Found]) -> str:
 
 def _blocks(type_: str, word: str, item: Mapping[str, Any], taken: Sequence[Way]) -> Iterator[tuple[str, str]]:
     for block, names in _BLOCKS.get(type_, {}).items():
-        places = {name: place for name in names if (place := find(item, name, without=taken))}
+        found = {name: find(item, name, without=taken) or find_anywhere(item, name, without=taken) for name in names}
+        places = {name: place for name, place in found.items() if place}
         parts = [f"{name}: {_yaml(expression(place.path))}" for name, place in places.items()]
         if block == "bounce":
             parts.insert(0, f"class: {_class(word, places.get('category'))}")
@@ -272,74 +273,6 @@ def _unused(found: Items, mapping: str) -> str:
     return f"# Keys of no use so far. Any that is neither read nor listed counts as new.\nunused:\n{listed}\n"
 
 
-def _samples(payload: Any, found: Items, fields: Mapping[str, Found]) -> str:
-    """The payload's own items, one of each type, with placeholders."""
-    samples: dict[str, Any] = {"batches": True} if found.listed else {}
-    if found.path:
-        samples["envelope"] = _with_placeholders(_enclosed(payload, found), found, fields)
-    samples["events"] = {word: _with_placeholders(item, found, fields) for word, item in _words(found).items()}
-    written = yaml.safe_dump({"samples": samples}, sort_keys=False, allow_unicode=True, width=110)
-    return "# Played by `mailweir trigger`; go through them for what should not be published.\n" + written
-
-
-def _enclosed(payload: Any, found: Items) -> Any:
-    """The payload with its items taken out."""
-    envelope = copy.deepcopy(payload)
-    inner = envelope
-    for step in found.path[:-1]:
-        inner = inner[step]
-    inner[found.path[-1]] = "$items" if found.listed else "$item"
-    return envelope
-
-
-def _with_placeholders(value: Any, found: Items, fields: Mapping[str, Found]) -> Any:
-    whole, addresses = dict[Any, str](), set[str]()
-    for item in found.items:
-        there = {field: _at(item, place.path) for field, place in fields.items()}
-        whole |= {there[field]: text for field, text in _ID_PLACEHOLDERS.items() if _is_telling(there.get(field))}
-        if named := _time_placeholder(there.get("timestamp")):
-            whole[there["timestamp"]] = named
-        if address := address_in(there.get("recipient")):
-            addresses.add(address)
-    return _replaced(value, whole, addresses)
-
-
-def _is_telling(value: Any) -> bool:
-    """Whether a value is an id wherever it stands, and not a small number that stands for many things."""
-    return (isinstance(value, str) and len(value) >= 6) or (type(value) is int and value > 99_999)
-
-
-def _time_placeholder(value: Any) -> str | None:
-    try:
-        unit = _unit(value, time_reader()(value))
-    except MapFailed:
-        return None
-    return {"s": "$unix", "ms": "$unix_ms", None: "$iso"}.get(unit)
-
-
-def _replaced(value: Any, whole: Mapping[Any, str], addresses: set[str]) -> Any:
-    if isinstance(value, dict):
-        native = cast("dict[str, Any]", value)
-        return {key: _replaced(inner, whole, addresses) for key, inner in native.items()}
-    if isinstance(value, list):
-        return [_replaced(inner, whole, addresses) for inner in cast("list[Any]", value)]
-    if isinstance(value, str | int | float) and not isinstance(value, bool) and value in whole:
-        return whole[value]
-    if isinstance(value, str):
-        for address in addresses:
-            value = value.replace(address, "$recipient")
-    return value
-
-
-def _at(item: Any, path: Sequence[str | int]) -> Any:
-    for step in path:
-        try:
-            item = item[step]
-        except (KeyError, IndexError, TypeError):
-            return None
-    return item
-
-
 def _yaml(text: str) -> str:
     """An expression, a word or a key as YAML reads it back, also between brackets."""
     return text if _PLAIN_YAML.fullmatch(text) else _quoted(text)
@@ -349,7 +282,7 @@ def _quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'" if text.isprintable() else msgspec.json.encode(text).decode()
 
 
-def _mistake(text: str, path: Path, payload: Any) -> str | None:
+def _mistake(text: str, path: Path, raw: bytes) -> str | None:
     """Why the draft is not sound yet, or does not read the payload it was made of."""
     try:
         adapter = load_mapping(text, str(path))
@@ -358,5 +291,5 @@ def _mistake(text: str, path: Path, payload: Any) -> str | None:
     if mistakes := mistakes_in_samples(adapter, str(path)):
         return str(mistakes[0])
     trial = Trial(adapter, body_bytes_max=PAYLOAD_BYTES_MAX)
-    tried = trial.read(Attempted(request=WireRequest(body_b64=msgspec.json.encode(payload))))
+    tried = trial.read(Attempted(request=WireRequest(body_b64=raw)))
     return tried.quarantined[0].reason if tried.quarantined else tried.error

@@ -6,14 +6,15 @@ import pytest
 
 from adapters.adapter import Adapter
 from adapters.mapping import load_mapping
-from app.cli.guesses import expression, unified_type
+from app.cli.guesses import expression, likely_type, unified_type
+from tests.adapters.native_fixtures import read
 from tests.cli.terminal import Ran, Shell
 
 AT = 1_772_525_700
 
 
 def new(shell: Shell, payload: Any, *options: str) -> Ran:
-    (shell.folder / "payload.json").write_text(json.dumps(payload))
+    (shell.folder / "payload.json").write_text(payload if isinstance(payload, str) else json.dumps(payload))
     return shell.mailweir("mappings", "new", "acme", "payload.json", *options)
 
 
@@ -98,6 +99,45 @@ def test_an_rfc_message_id_is_told_from_the_providers_own(shell: Shell) -> None:
     assert data["provider"]["event_id"] == "e-000001"
 
 
+def test_names_that_nobody_thought_of_are_known_by_what_stands_there(shell: Shell) -> None:
+    mail = {"rfc": "<abc@mx.example.com>", "who": "Zoë <zoe@example.net>", "labels": "a, b", "said": "550 5.1.1 no"}
+    occurrence = {"what": "MAIL_BOUNCED_HARD", "when_it_was": "2026-03-03 08:15:00", "sender": "shop@example.com"}
+    _, (event,) = drafted(shell, {"tenant": {"id": 44}, "occurrence": occurrence, "mail": mail})
+    data = event["data"]
+    assert (event["type"], event["timestamp"]) == ("email.bounced", "2026-03-03T08:15:00.000Z")
+    assert (data["recipient"], data["message_id"], data["tags"]) == (
+        "zoe@example.net",
+        "abc@mx.example.com",
+        ["a", "b"],
+    )
+    assert (data["bounce"]["class"], data["bounce"]["enhanced_code"]) == ("hard", "5.1.1")
+    assert data["provider"]["event_id"] is None, "44 is the tenant's"
+
+
+def test_two_events_of_one_message_stay_two(shell: Shell) -> None:
+    item = {"id": "m-000001", "email": "ann@example.com"}
+    payload = [item | {"event": "open", "at": AT}, item | {"event": "open", "at": AT + 9}, item | {"event": "click"}]
+    new(shell, payload, "--force")
+    adapter = load_mapping((shell.folder / "acme.yaml").read_text(), "acme.yaml")
+    events = read(adapter, payload[:2]).events
+    assert len({event.dedup_key for event in events}) == 2
+
+
+@pytest.mark.parametrize(
+    ("pasted", "kind"),
+    [
+        (f"event=bounce&email=ann%40example.com&ts={AT}", "form"),
+        (f'hooks=[{{"event":"bounce","email":"ann@example.com","ts":{AT}}}]', "form"),
+        (f'{{"event":"bounce","email":"ann@example.com","ts":{AT}}}\n' * 2, "json_lines"),
+    ],
+)
+def test_a_payload_need_not_be_one_json_document(shell: Shell, pasted: str, kind: str) -> None:
+    adapter, events = drafted(shell, pasted)
+    assert {(event["type"], event["data"]["recipient"]) for event in events} == {("email.bounced", "ann@example.com")}
+    assert {event["timestamp"] for event in events} == {"2026-03-03T08:15:00.000Z"}
+    assert adapter.decoders == [kind]
+
+
 def test_what_is_not_known_is_left_open_and_told(shell: Shell) -> None:
     payload = {"what": "happened", "who": "ann@example.com"}
     ran = new(shell, payload)
@@ -141,10 +181,12 @@ def test_the_folder_can_be_chosen(shell: Shell) -> None:
     ("given", "said"),
     [
         ("{", "is not JSON"),
-        ("7", "no object and no list"),
+        ("a b", "is not JSON"),
+        ("a=1", "not about a message"),
+        ("7", "neither an object nor an array"),
         ("[]", "holds no object"),
         ('{"event": "ping"}', "not about a message"),
-        ("[" * 5000, "is not JSON"),
+        ("[" * 5000, "cannot be read"),
     ],
 )
 def test_a_payload_that_cannot_be_used_is_refused(shell: Shell, given: str, said: str) -> None:
@@ -168,6 +210,14 @@ def test_a_payload_that_cannot_be_used_is_refused(shell: Shell, given: str, said
 )
 def test_the_words_of_providers_are_known(word: str, type_: str | None) -> None:
     assert unified_type(word) == type_
+
+
+@pytest.mark.parametrize(
+    ("word", "type_"),
+    [("MAIL_BOUNCED_HARD", "email.bounced"), ("mailWasOpened", "email.open"), ("not_delivered", None), ("x", None)],
+)
+def test_a_word_is_known_by_its_parts(word: str, type_: str | None) -> None:
+    assert likely_type(word) == type_
 
 
 def test_a_way_becomes_an_expression() -> None:
