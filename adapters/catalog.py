@@ -13,6 +13,7 @@ from adapters.request import NativeRequest
 
 SUFFIXES = (".yaml", ".yml")
 """Of mapping files; those that are shipped have the first."""
+FILE_BYTES_MAX = 1024**2
 
 
 class Catalog:
@@ -64,7 +65,12 @@ def own_files(folder: Path) -> list[Path]:
     """The user's mapping files, by name. Raises `MappingInvalid` when there is no such folder."""
     if not folder.is_dir():
         raise MappingInvalid("is not a folder", file=str(folder))
-    return sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES)
+    return sorted(path for path in folder.iterdir() if is_mapping_file(path))
+
+
+def is_mapping_file(path: Path) -> bool:
+    """By its name; pipes and devices, whose reading may never end, and folders are none."""
+    return path.suffix in SUFFIXES and path.is_file()
 
 
 def load_file(path: Path) -> Adapter:
@@ -78,9 +84,12 @@ def load_file(path: Path) -> Adapter:
 def read_file(path: Path) -> str:
     """What a mapping file holds. Raises `MappingInvalid`, with the line where it is not UTF-8."""
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(FILE_BYTES_MAX + 1)
     except OSError as error:
         raise MappingInvalid(f"cannot be read: {error.strerror}", file=str(path)) from None
+    if len(content) > FILE_BYTES_MAX:
+        raise MappingInvalid(f"larger than {FILE_BYTES_MAX} bytes", file=str(path))
     try:
         return content.decode()
     except UnicodeDecodeError as error:

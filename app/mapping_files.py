@@ -14,7 +14,7 @@ from typing import NamedTuple
 import structlog
 
 from adapters.adapter import Adapter
-from adapters.catalog import SUFFIXES, Catalog, load_file
+from adapters.catalog import Catalog, is_mapping_file, load_file
 from adapters.errors import AdapterError, MappingInvalid
 
 log = structlog.get_logger()
@@ -148,7 +148,7 @@ def _stamps(folder: Path) -> dict[str, Stamp]:
     """Raises OSError when the folder cannot be read."""
     found: dict[str, Stamp] = {}
     for path in folder.iterdir():
-        if path.suffix in SUFFIXES:
+        if is_mapping_file(path):
             with suppress(FileNotFoundError):
                 stat = path.stat()
                 found[path.name] = (stat.st_mtime_ns, stat.st_size, stat.st_ino)

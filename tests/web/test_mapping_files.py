@@ -1,6 +1,7 @@
 """Mappings that change while the gateway runs."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from adapters.catalog import FILE_BYTES_MAX
 from adapters.errors import MappingInvalid
 from app import mapping_files
 from app.mapping_files import MappingFiles
@@ -172,3 +174,23 @@ def test_at_the_start_a_broken_file_is_refused(own: Path, wrong: str) -> None:
     (own / "acme.yaml").write_text(wrong)
     with pytest.raises(MappingInvalid, match=r"acme\.yaml"):
         MappingFiles(own)
+
+
+async def test_what_is_no_file_does_not_stop_the_watch(api: Api, own: Path) -> None:
+    os.mkfifo(own / "pipe.yaml")
+    (own / "folder.yaml").mkdir()
+    (own / "zero.yaml").symlink_to("/dev/zero")
+    (own / "acme.yaml").write_text(acme("second"))
+    await until_shown(api, "second")
+    assert (await api.get("/api/mappings")).json()["errors"] == []
+
+
+async def test_a_file_that_is_too_large_is_told(api: Api, own: Path) -> None:
+    (own / "huge.yaml").write_bytes(b"#" * (FILE_BYTES_MAX + 1))
+
+    async def is_told() -> bool:
+        return [each["message"] for each in (await api.get("/api/mappings")).json()["errors"]] == [
+            f"larger than {FILE_BYTES_MAX} bytes"
+        ]
+
+    await until(is_told)
