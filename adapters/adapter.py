@@ -38,11 +38,14 @@ class Adapter:
         methods: Sequence[str] = ("POST",),
         handshakes: Sequence[Handshake] = (),
         options: Sequence[Option] = (),
+        console: Sequence[str] = (),
     ) -> None:
         self.name = name
         self.title = title
         self.documentation = documentation
         """Pages of the provider about its webhooks."""
+        self.console = console
+        """What is to be done in the provider's own pages so that it posts to a source, step by step."""
         self.decoders = decoders
         """The forms a body may have, tried in turn."""
         self.verification = verification

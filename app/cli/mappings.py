@@ -107,6 +107,7 @@ def _described(adapter: Adapter) -> dict[str, Any]:
         "provider": adapter.name,
         "title": adapter.title,
         "documentation": list(adapter.documentation),
+        "console": list(adapter.console),
         "signs": adapter.signs,
         "secrets": [name if required else f"{name} (optional)" for name, required in adapter.secret_names],
         "options": [f"{name} ({type_}): {meaning}" for name, type_, meaning in adapter.options],

@@ -10,7 +10,7 @@ from app.gateway import Gateway
 from app.store import drift, sources
 from app.store.drift import DriftLine
 from app.web.context import ApiRequest, gateway_of, principal_of
-from app.web.problems import not_found
+from app.web.problems import AnyRequest, not_found
 from app.web.sources import NAME
 
 
@@ -30,6 +30,14 @@ class DriftList(msgspec.Struct):
 @get("/{name:str}/drift", operation_id="listDrift")
 async def list_drift(request: ApiRequest, name: FromPath[str]) -> DriftList:
     """List the native types and keys that the mapping did not name."""
+    return DriftList(await drift_of(request, name))
+
+
+DRIFT = Router("/sources", route_handlers=[list_drift], tags=["Sources"])
+
+
+async def drift_of(request: AnyRequest, name: str) -> list[DriftShown]:
+    """What the source brought that its mapping did not name, what came last first. Raises Problem 404."""
     gateway, environment_id = gateway_of(request), principal_of(request).environment_id
     source = None
     if NAME.fullmatch(name):
@@ -39,10 +47,7 @@ async def list_drift(request: ApiRequest, name: FromPath[str]) -> DriftList:
     await gateway.drifts.write()
     lines = await drift.list_drift(gateway.engine, environment_id, name)
     adapter = _adapter(gateway, source.provider)
-    return DriftList([DriftShown(**msgspec.structs.asdict(line), named=_is_named(adapter, line)) for line in lines])
-
-
-DRIFT = Router("/sources", route_handlers=[list_drift], tags=["Sources"])
+    return [DriftShown(**msgspec.structs.asdict(line), named=_is_named(adapter, line)) for line in lines]
 
 
 def _adapter(gateway: Gateway, provider: str) -> Adapter | None:

@@ -43,6 +43,8 @@ class Mapping(msgspec.Struct):
     title: str
     documentation: list[str]
     """The provider's own pages about its webhooks."""
+    console: list[str]
+    """What is to be done in the provider's own pages so that it posts to a source, step by step."""
     signs: bool
     """Whether a source needs a secret."""
     secrets: list[SecretName]
@@ -92,6 +94,7 @@ def _shown(gateway: Gateway, provider: str) -> Mapping:
         provider=adapter.name,
         title=adapter.title,
         documentation=list(adapter.documentation),
+        console=list(adapter.console),
         signs=adapter.signs,
         secrets=[SecretName(name, required) for name, required in adapter.secret_names],
         options=[OptionName(*option) for option in adapter.options],

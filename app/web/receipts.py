@@ -18,7 +18,7 @@ from app.store.views import ReceiptDetail, ReceiptLine
 from app.web.context import ApiRequest, gateway_of, known_id, principal_of
 from app.web.input import read_body, read_query
 from app.web.paging import Cursor, LogQuery, Moment, Text, cursor_number, cursor_text
-from app.web.problems import Problem, not_found
+from app.web.problems import AnyRequest, Problem, not_found
 
 REPROCESSED_MAX = 200
 """How many receipts one call reads again; its answer tells where the next call goes on."""
@@ -67,7 +67,34 @@ class ReprocessedMany(msgspec.Struct):
 @get("/", operation_id="listReceipts", opt={"query": ReceiptQuery})
 async def list_receipts(request: ApiRequest) -> ReceiptPage:
     """List receipts, newest first."""
-    query = read_query(request, ReceiptQuery)
+    return await receipts_of(request, read_query(request, ReceiptQuery))
+
+
+@get("/{receipt_id:str}", operation_id="getReceipt")
+async def get_receipt(request: ApiRequest, receipt_id: FromPath[str]) -> ReceiptDetail:
+    """Show a receipt: the provider's request, what was quarantined and why, and the events that came of it."""
+    return await found_receipt(request, receipt_id)
+
+
+@post("/{receipt_id:str}/reprocess", operation_id="reprocessReceipt", status_code=200, opt={"fails": [409]})
+async def reprocess_receipt(request: ApiRequest, receipt_id: FromPath[str]) -> Reprocessed:
+    """Read a receipt again with the mapping of today; what was an event before stays that event."""
+    return await read_again(request, receipt_id)
+
+
+@post("/reprocess", operation_id="reprocessReceipts", status_code=200, opt={"body": ReprocessMany})
+async def reprocess_receipts(request: ApiRequest) -> ReprocessedMany:
+    """Read many receipts again, newest first; those that were quarantined unless told otherwise."""
+    return await read_many_again(request, await read_body(request, ReprocessMany))
+
+
+RECEIPTS = Router(
+    "/receipts", route_handlers=[list_receipts, get_receipt, reprocess_receipt, reprocess_receipts], tags=["Receipts"]
+)
+
+
+async def receipts_of(request: AnyRequest, query: ReceiptQuery) -> ReceiptPage:
+    """The receipts that the query asks for."""
     page = await log.list_receipts(
         gateway_of(request).engine,
         principal_of(request).environment_id,
@@ -78,9 +105,8 @@ async def list_receipts(request: ApiRequest) -> ReceiptPage:
     return ReceiptPage(page.rows, cursor_text(page.next_cursor))
 
 
-@get("/{receipt_id:str}", operation_id="getReceipt")
-async def get_receipt(request: ApiRequest, receipt_id: FromPath[str]) -> ReceiptDetail:
-    """Show a receipt: the provider's request, what was quarantined and why, and the events that came of it."""
+async def found_receipt(request: AnyRequest, receipt_id: str) -> ReceiptDetail:
+    """The receipt. Raises Problem 404."""
     number = known_id(RECEIPT, receipt_id, "receipt")
     found = await log.get_receipt(gateway_of(request).engine, principal_of(request).environment_id, number)
     if found is None:
@@ -88,9 +114,8 @@ async def get_receipt(request: ApiRequest, receipt_id: FromPath[str]) -> Receipt
     return found
 
 
-@post("/{receipt_id:str}/reprocess", operation_id="reprocessReceipt", status_code=200, opt={"fails": [409]})
-async def reprocess_receipt(request: ApiRequest, receipt_id: FromPath[str]) -> Reprocessed:
-    """Read a receipt again with the mapping of today; what was an event before stays that event."""
+async def read_again(request: AnyRequest, receipt_id: str) -> Reprocessed:
+    """What became of the receipt. Raises Problem 404, and 409 where it cannot be read again."""
     gateway = gateway_of(request)
     number = known_id(RECEIPT, receipt_id, "receipt")
     if await log.get_receipt(gateway.engine, principal_of(request).environment_id, number) is None:
@@ -101,10 +126,9 @@ async def reprocess_receipt(request: ApiRequest, receipt_id: FromPath[str]) -> R
         raise Problem(409, f"Receipt {receipt_id} cannot be read again: {refused}.") from refused
 
 
-@post("/reprocess", operation_id="reprocessReceipts", status_code=200, opt={"body": ReprocessMany})
-async def reprocess_receipts(request: ApiRequest) -> ReprocessedMany:
-    """Read many receipts again, newest first; those that were quarantined unless told otherwise."""
-    gateway, wanted = gateway_of(request), await read_body(request, ReprocessMany)
+async def read_many_again(request: AnyRequest, wanted: ReprocessMany) -> ReprocessedMany:
+    """What became of up to REPROCESSED_MAX of them."""
+    gateway = gateway_of(request)
     page = await log.list_receipts(
         gateway.engine,
         principal_of(request).environment_id,
@@ -124,11 +148,6 @@ async def reprocess_receipts(request: ApiRequest) -> ReprocessedMany:
         skipped=len(outcomes) - len(done),
         next_cursor=cursor_text(page.next_cursor),
     )
-
-
-RECEIPTS = Router(
-    "/receipts", route_handlers=[list_receipts, get_receipt, reprocess_receipt, reprocess_receipts], tags=["Receipts"]
-)
 
 
 async def _reprocess(gateway: Gateway, line: ReceiptLine) -> Reprocessed | None:

@@ -21,7 +21,7 @@ from app.web.context import ApiRequest, gateway_of, principal_of
 from app.web.inbound import PATH as INBOUND_PATH
 from app.web.inbound import RESERVED_NAMES
 from app.web.input import read_body
-from app.web.problems import FieldError, invalid, not_found
+from app.web.problems import AnyRequest, FieldError, invalid, not_found
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 SECRETS_PER_NAME_MAX = 5
@@ -84,15 +84,55 @@ class SourceList(msgspec.Struct):
 @get("/", operation_id="listSources")
 async def list_sources(request: ApiRequest) -> SourceList:
     """List the sources."""
-    gateway = gateway_of(request)
-    rows = await sources.list_sources(gateway.engine, gateway.vault, principal_of(request).environment_id)
-    return SourceList([_shown(gateway, row) for row in rows])
+    return SourceList(await all_sources(request))
 
 
 @post("/", operation_id="createSource", opt={"body": SourceNew, "fails": [409]})
 async def create_source(request: ApiRequest) -> Source:
     """Add a source. Its provider may post to `url` at once."""
-    gateway, wanted = gateway_of(request), await read_body(request, SourceNew)
+    return await add_source(request, await read_body(request, SourceNew))
+
+
+@get("/{name:str}", operation_id="getSource")
+async def get_source(request: ApiRequest, name: FromPath[str]) -> Source:
+    """Show one source."""
+    return await found_source(request, name)
+
+
+@patch("/{name:str}", operation_id="changeSource", opt={"body": SourcePatch})
+async def change_source(request: ApiRequest, name: FromPath[str]) -> Source:
+    """Change secrets, options, verification or what is redacted; a source's name and provider stay."""
+    return await alter_source(request, name, await read_body(request, SourcePatch))
+
+
+@delete("/{name:str}", operation_id="deleteSource")
+async def delete_source(request: ApiRequest, name: FromPath[str]) -> None:
+    """Take a source away: its requests are answered 404 from now on. What it brought stays in the log."""
+    await remove_source(request, name)
+
+
+SOURCES = Router(
+    "/sources",
+    route_handlers=[list_sources, create_source, get_source, change_source, delete_source],
+    tags=["Sources"],
+)
+
+
+async def all_sources(request: AnyRequest) -> list[Source]:
+    """The sources of the caller's environment, by name."""
+    gateway = gateway_of(request)
+    rows = await sources.list_sources(gateway.engine, gateway.vault, principal_of(request).environment_id)
+    return [_shown(gateway, row) for row in rows]
+
+
+async def found_source(request: AnyRequest, name: str) -> Source:
+    """The source. Raises Problem 404."""
+    return _shown(gateway_of(request), await _found(request, name))
+
+
+async def add_source(request: AnyRequest, wanted: SourceNew) -> Source:
+    """A new source, in force at once. Raises Problem 422, and NameTaken."""
+    gateway = gateway_of(request)
     new = NewSource(
         name=wanted.name,
         provider=wanted.provider,
@@ -108,17 +148,9 @@ async def create_source(request: ApiRequest) -> Source:
     return _shown(gateway, made)
 
 
-@get("/{name:str}", operation_id="getSource")
-async def get_source(request: ApiRequest, name: FromPath[str]) -> Source:
-    """Show one source."""
-    return _shown(gateway_of(request), await _found(request, name))
-
-
-@patch("/{name:str}", operation_id="changeSource", opt={"body": SourcePatch})
-async def change_source(request: ApiRequest, name: FromPath[str]) -> Source:
-    """Change secrets, options, verification or what is redacted; a source's name and provider stay."""
-    gateway, wanted = gateway_of(request), await read_body(request, SourcePatch)
-    environment_id = principal_of(request).environment_id
+async def alter_source(request: AnyRequest, name: str, wanted: SourcePatch) -> Source:
+    """The source as it is after the change, which is in force at once. Raises Problem 404 and 422."""
+    gateway, environment_id = gateway_of(request), principal_of(request).environment_id
     present = await _found(request, name)
     change = SourceChange(
         secrets=UNSET if wanted.secrets is UNSET else _listed(wanted.secrets),
@@ -137,9 +169,8 @@ async def change_source(request: ApiRequest, name: FromPath[str]) -> Source:
     return _shown(gateway, changed)
 
 
-@delete("/{name:str}", operation_id="deleteSource")
-async def delete_source(request: ApiRequest, name: FromPath[str]) -> None:
-    """Take a source away: its requests are answered 404 from now on. What it brought stays in the log."""
+async def remove_source(request: AnyRequest, name: str) -> None:
+    """Takes the source away. Raises Problem 404."""
     gateway = gateway_of(request)
     present = await _found(request, name)
     environment_id = principal_of(request).environment_id
@@ -147,14 +178,7 @@ async def delete_source(request: ApiRequest, name: FromPath[str]) -> None:
     await gateway.registry.reload()
 
 
-SOURCES = Router(
-    "/sources",
-    route_handlers=[list_sources, create_source, get_source, change_source, delete_source],
-    tags=["Sources"],
-)
-
-
-async def _found(request: ApiRequest, name: str) -> sources.Source:
+async def _found(request: AnyRequest, name: str) -> sources.Source:
     gateway = gateway_of(request)
     environment_id = principal_of(request).environment_id
     found = (

@@ -38,7 +38,11 @@ class MistakeInMapping(FieldError, frozen=True, kw_only=True):
 @post("/try", operation_id="tryMapping", status_code=200, opt={"body": TryMapping})
 async def try_mapping(request: ApiRequest) -> Tried:
     """Read a provider's request as the gateway would, and keep nothing of it."""
-    gateway, wanted = gateway_of(request), await read_body(request, TryMapping)
+    return await tried(gateway_of(request), await read_body(request, TryMapping))
+
+
+async def tried(gateway: Gateway, wanted: TryMapping) -> Tried:
+    """What the mapping makes of the request. Raises Problem 422, with the place of a mistake in the mapping."""
     if (wanted.provider is UNSET) == (wanted.mapping is UNSET):
         raise invalid([FieldError("mapping", "give either this or provider.")])
     attempted = msgspec.convert(wanted, Attempted, from_attributes=True)

@@ -24,6 +24,7 @@ async def test_a_mapping_says_which_secrets_a_source_needs(small_api: Api) -> No
     assert resend["title"] == "Resend"
     assert resend["native_types"]
     assert all(page.startswith("https://") for page in resend["documentation"])
+    assert "Signing Secret" in resend["console"][-1]
 
 
 async def test_an_unknown_mapping_is_answered_404(small_api: Api) -> None:
