@@ -81,7 +81,7 @@ STORE_FLOORS: list[set[str]] = [
     {"rollups", "mails", "duties"},
     {"alerts"},
     {"moves", "accounts", "walks", "ledger", "migrate", "migrations", "idempotency", "drift", "retention", "sealing"},
-    {"settling", "space", "recovery", "forgetting", "stats", "sessions", "tally"},
+    {"settling", "space", "recovery", "forgetting", "stats", "sessions", "tally", "condition"},
     {"sources", "endpoints", "log", "jobs"},
 ]
 STORE_FLOOR_OF = {room: level for level, rooms in enumerate(STORE_FLOORS) for room in rooms}

@@ -24,6 +24,7 @@ VERBS = {
     "prune": Verb("app.cli.prune:prune", "Remove what is too old, and give the space back.", _GATEWAY),
     "backup": Verb("app.cli.backup:backup", "Copy the database of a running gateway.", _GATEWAY),
     "reseal": Verb("app.cli.reseal:reseal", "Seal every stored secret with the first secret key.", _GATEWAY),
+    "doctor": Verb("app.cli.doctor.verb:doctor", "Look at this set-up, and say what mends it.", _GATEWAY),
     "config": Verb("app.cli.config:config", "Show every setting, its value and where that comes from.", _GATEWAY),
     "mappings": Verb(
         "app.cli.mappings:mappings", "Look at the providers there are, and check mapping files.", _PROVIDERS
