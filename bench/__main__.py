@@ -1,37 +1,39 @@
-"""`python -m bench`: everything in one run, on loopback, in less than three minutes; it stops by itself."""
+"""`python -m bench`: the usual measurements on loopback, in less than three minutes, or others; it stops by itself."""
 
 import argparse
 import signal
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
 from bench import report
+from bench.figures import Figure, Options
 from bench.machine import ROOT, describe, load_average
-from bench.measures import MEASURES, Figure, Options, adapters_alone, machine_limits, memory, ratios
+from bench.measures import ON_ONE_SERVER, ratios
 from bench.proof import RunBroken
 from bench.rig import Rig, built
+from bench.scenarios import NAMES, USUAL, WITH_A_FOLDER, explained
 from bench.server import ServerBroken, running
 
 RESULTS = ROOT / "bench" / "results"
-ADAPTERS, LIMITS = "adapters", "limits"
-RUN_SECONDS_MAX = 600
+RUN_SECONDS_MAX, LONG_RUN_SECONDS_MAX = 600, 3_600
 
 
 def main() -> int:
     """Measures what was asked for; 1 when an event was lost or doubled or the server broke."""
     asked = _arguments()
-    options = Options(asked.seconds, asked.runs, asked.events)
+    options = Options(asked.seconds, asked.runs, asked.events, asked.scale)
     began_at, load_before, began = datetime.now(UTC), load_average(), time.monotonic()
     RESULTS.mkdir(parents=True, exist_ok=True)
     # Beside the results and not under /tmp, which may lie in memory: there a durable commit would cost nothing.
     with tempfile.TemporaryDirectory(prefix="run-", dir=RESULTS) as folder:
         machine = describe(Path(folder))
         try:
-            _end_after(RUN_SECONDS_MAX)
+            _end_after(RUN_SECONDS_MAX if set(asked.only) <= set(USUAL) else LONG_RUN_SECONDS_MAX)
             figures = _measure(Path(folder), asked.only, options)
         except (RunBroken, ServerBroken) as broken:
             print(f"bench: {broken}", file=sys.stderr)
@@ -40,6 +42,7 @@ def main() -> int:
         "began_at": began_at.isoformat(timespec="seconds"),
         "seconds": round(time.monotonic() - began, 1),
         "options": options._asdict(),
+        "measured": asked.only,
         "load_average_before": load_before,
     }
     print(report.table(machine, figures, ratios(figures)))
@@ -50,31 +53,32 @@ def main() -> int:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m bench",
+        description=__doc__,
+        epilog=f"What can be measured; without --only the first {len(USUAL)} are:\n\n{explained()}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--seconds", type=float, default=4.0, help="about how long a counted run lasts (default 4)")
     parser.add_argument("--runs", type=int, default=3, help="counted runs, after a warm-up (default 3)")
     parser.add_argument("--events", type=int, help="post exactly so many events in every run, whatever --seconds says")
-    parser.add_argument("--only", choices=[*MEASURES, ADAPTERS, LIMITS], help="measure this alone")
+    parser.add_argument("--scale", type=float, default=1.0, help="multiplies backlogs, logs and long runs (default 1)")
+    parser.add_argument(
+        "--only", nargs="+", choices=NAMES, default=USUAL, metavar="NAME", help="measure these alone, listed below"
+    )
     parser.add_argument("--json", type=Path, metavar="PATH", help="where the JSON goes (default bench/results/)")
     return parser.parse_args()
 
 
-def _measure(folder: Path, only: str | None, options: Options) -> list[Figure]:
+def _measure(folder: Path, names: Sequence[str], options: Options) -> list[Figure]:
     figures = list[Figure]()
     with built() as rig:
-        wanted = [name for name in MEASURES if only in (None, name) and name != "memory"]
-        if wanted:
-            figures += _on_one_server(rig, folder / "server", wanted, options)
-        if only in (None, "memory"):
-            with running(folder / "memory", rig.server_core, rig.sink_port) as server:
-                _say("memory")
-                figures += memory(rig, server, options)
-        if only in (None, ADAPTERS):
-            _say(ADAPTERS)
-            figures += adapters_alone(rig, options)
-        if only in (None, LIMITS):
-            _say(LIMITS)
-            figures += machine_limits(rig, folder, options)
+        if together := [name for name in ON_ONE_SERVER if name in names]:
+            figures += _on_one_server(rig, folder / "server", together, options)
+        for name, scenario in WITH_A_FOLDER.items():
+            if name in names:
+                _say(name)
+                figures += scenario(rig, folder / name, options)
     return figures
 
 
@@ -83,7 +87,7 @@ def _on_one_server(rig: Rig, folder: Path, names: list[str], options: Options) -
     with running(folder, rig.server_core, rig.sink_port) as server:
         for name in names:
             _say(name)
-            figures += MEASURES[name](rig, server, options)
+            figures += ON_ONE_SERVER[name](rig, server, options)
     return figures
 
 

@@ -8,15 +8,20 @@ import gc
 import time
 from array import array
 from collections.abc import Callable, Sequence
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import NamedTuple
 
 import uvloop
 
-from bench.requests import mailgun_requests, sendgrid_requests
+from bench.requests import LARGE_BATCH_ITEMS, mailgun_requests, sendgrid_requests
 from bench.wire import MessageProtocol, WireError, status_of
 
-KINDS: dict[str, Callable[[str, int], list[bytes]]] = {"single": mailgun_requests, "batches": sendgrid_requests}
+KINDS: dict[str, Callable[[str, int], list[bytes]]] = {
+    "single": mailgun_requests,
+    "batches": sendgrid_requests,
+    "batches500": partial(sendgrid_requests, items=LARGE_BATCH_ITEMS),
+}
 
 
 class Load(NamedTuple):

@@ -18,21 +18,26 @@ def check_answers(load: Load, sent: Sent) -> None:
         raise RunBroken(f"{load.name}: {sent.failure or f'answers other than 200: {sent.refused}'}")
 
 
-def arrival_times(load: Load, sent: Sent, arrivals: Sequence[Arrival], before: Stored, after: Stored) -> list[int]:
+def arrival_times(
+    load: Load, sent: Sent, arrivals: Sequence[Arrival], before: Stored, after: Stored, copies: int = 1
+) -> list[int]:
     """When each event arrived, in the order of sending. Raises RunBroken unless all came once and are recorded once.
 
-    `before` and `after` are what the store held; in between it must have grown by this load and nothing else.
+    Each comes in `copies`, one to each endpoint, and has arrived with the last of them. `before` and `after` are what
+    the store held; in between it must have grown by this load and nothing else.
     """
     check_answers(load, sent)
-    at_ns = {arrival.email_id: arrival.at_ns for arrival in arrivals}
+    at_ns = {arrival.email_id: arrival.at_ns for arrival in sorted(arrivals)}
     expected = email_ids(load.name, load.events)
-    distinct = len({arrival.webhook_id for arrival in arrivals})
-    if not len(arrivals) == distinct == load.events or at_ns.keys() != set(expected):
+    deliveries = load.events * copies
+    distinct = len({(arrival.webhook_id, arrival.target) for arrival in arrivals})
+    if not len(arrivals) == distinct == deliveries or at_ns.keys() != set(expected):
         raise RunBroken(
-            f"{load.name}: {load.events} events sent, {len(arrivals)} POSTs arrived with {distinct} webhook-ids"
+            f"{load.name}: {load.events} events sent, {len(arrivals)} POSTs of {deliveries} arrived with {distinct}"
+            f" webhook-ids"
             f" and {len(at_ns.keys() & set(expected))} of the expected message ids"
         )
     grown = Stored(*(new - old for new, old in zip(after, before, strict=True)))
-    if grown != Stored(events=load.events, delivered=load.events, unfinished=0, attempts=load.events):
+    if grown != Stored(events=load.events, delivered=deliveries, unfinished=0, attempts=deliveries):
         raise RunBroken(f"{load.name}: {load.events} events sent, but the store grew by {grown}")
     return [at_ns[email_id] for email_id in expected]

@@ -5,26 +5,28 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.measures import Figure, Ratio
+from bench.figures import Figure, Ratio
+
+NAME_WIDTH_MIN = 62
 
 
 def table(machine: Mapping[str, str], figures: Sequence[Figure], ratios: Sequence[Ratio]) -> str:
     """Everything a reader needs, in lines of text."""
+    width = max(NAME_WIDTH_MIN, *(len(figure.name) for figure in figures))
     lines = [f"{name:<11} {value}" for name, value in machine.items()]
-    lines += ["", f"{'':<62} {'median':>10}  {'min':>10} .. {'max':<10} unit"]
-    lines += [_figure_line(figure) for figure in figures]
+    lines += ["", f"{'':<{width}} {'median':>10}  {'min':>10} .. {'max':<10} unit"]
+    lines += [_figure_line(figure, width) for figure in figures]
     if ratios:
         lines += ["", "beside the limit that fits"]
-        lines += [
-            f"{f'{ratio.ours}: {ratio.limit}':<62} {_number(ratio.limit_per_s):>10}  → {ratio.percent:.0f} %"
-            for ratio in ratios
-        ]
+        named = [(f"{ratio.ours}: {ratio.limit}", ratio) for ratio in ratios]
+        width = max(len(name) for name, _ in named)
+        lines += [f"{name:<{width}} {_number(ratio.value):>10}  → {ratio.percent:.0f} %" for name, ratio in named]
     return "\n".join(lines)
 
 
-def _figure_line(figure: Figure) -> str:
+def _figure_line(figure: Figure, width: int) -> str:
     spread = f"{_number(min(figure.values)):>10} .. {_number(max(figure.values)):<10}" if len(figure.values) > 1 else ""
-    return f"{figure.name:<62} {_number(figure.median):>10}  {spread:<24} {figure.unit}"
+    return f"{figure.name:<{width}} {_number(figure.median):>10}  {spread:<24} {figure.unit}"
 
 
 def _number(value: float) -> str:
@@ -38,7 +40,10 @@ def write_json(
     document = {
         "run": dict(run),
         "machine": dict(machine),
-        "figures": [figure._asdict() | {"median": figure.median} for figure in figures],
+        "figures": [
+            figure._asdict() | {"median": figure.median, "limit": figure.limit and figure.limit._asdict()}
+            for figure in figures
+        ],
         "ratios": [ratio._asdict() for ratio in ratios],
     }
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,7 @@ from typing import Any
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-BATCH_ITEMS = 50
+BATCH_ITEMS, LARGE_BATCH_ITEMS = 50, 500
 MAILGUN_SOURCE, SENDGRID_SOURCE = "bench-mailgun", "bench-sendgrid"
 MAILGUN_SECRET = "bench-signing-secret-of-mailgun"
 # A key of our own that signs nothing but benchmark requests; fixed, so that every process has the same.
@@ -38,11 +38,11 @@ def mailgun_requests(name: str, events: int) -> list[bytes]:
     ]
 
 
-def sendgrid_requests(name: str, events: int) -> list[bytes]:
-    """Batches of fifty (the last one may be smaller), each signed with ECDSA over timestamp and body."""
+def sendgrid_requests(name: str, events: int, items: int = BATCH_ITEMS) -> list[bytes]:
+    """Batches of so many items (the last one may be smaller), each signed with ECDSA over timestamp and body."""
     now = int(time.time())
     ids = email_ids(name, events)
-    return [_sendgrid_request(ids[at : at + BATCH_ITEMS], now) for at in range(0, events, BATCH_ITEMS)]
+    return [_sendgrid_request(ids[at : at + items], now) for at in range(0, events, items)]
 
 
 def _mailgun_body(email_id: str, now: int) -> dict[str, Any]:

@@ -62,6 +62,14 @@ class Worker:
         self._pipe.close()
 
 
+def told_by(worker: Worker) -> Any:
+    """The one message of a worker that then ends."""
+    try:
+        return worker.answer()
+    finally:
+        worker.end()
+
+
 class Rig(NamedTuple):
     """What stands around the server, and which cores they have."""
 
@@ -77,13 +85,34 @@ def built() -> Iterator[Rig]:
     """Generator and sink, running and pinned beside each other; the caller's process joins them on their core."""
     client_core, server_core = cores() or (None, None)
     with on_core(client_core):
-        subscriber = Worker(sink.serve, client_core)
+        subscriber = Worker(sink.serve, client_core, sink.OK)
         provider = Worker(generator.post_loads, client_core)
         try:
             yield Rig(subscriber, provider, subscriber.answer(), client_core, server_core)
         finally:
             _stop(subscriber, "stop")
             _stop(provider, None)
+
+
+class OtherSink(NamedTuple):
+    """A subscriber beside the one that counts."""
+
+    worker: Worker
+    port: int
+
+    def connections_max(self) -> int:
+        """The most connections that were open to it at once."""
+        return self.worker.ask("connections_max")
+
+
+@contextmanager
+def other_sink(rig: Rig, manner: str) -> Iterator[OtherSink]:
+    """A subscriber that behaves in one of the sink's manners."""
+    worker = Worker(sink.serve, rig.client_core, manner)
+    try:
+        yield OtherSink(worker, worker.answer())
+    finally:
+        _stop(worker, "stop")
 
 
 def _stop(worker: Worker, message: Any) -> None:
@@ -122,14 +151,18 @@ class Run(NamedTuple):
 
 
 def post(rig: Rig, server: GatewayServer, load: Load) -> Run:
-    """Posts one load and waits until every event of it is delivered and recorded. Raises RunBroken."""
+    """Posts one load and waits until every event of it is delivered and recorded. Raises RunBroken.
+
+    It counts what the server owes the endpoints that `subscribe` has made; an event has arrived when all have it.
+    """
+    copies = len(server.counted)
     before, cpu_before = server.stored(), server.cpu_s()
     rig.generator.ask(load)
     rig.generator.send("go")
-    recorded_ns = _wait_until_recorded(rig, server, load)
+    recorded_ns = _wait_until_recorded(rig, server, load, copies)
     cpu_after = server.cpu_s()
     sent: Sent = rig.generator.answer()
-    arrived_ns = arrival_times(load, sent, rig.sink.ask("take"), before, server.stored())
+    arrived_ns = arrival_times(load, sent, rig.sink.ask("take"), before, server.stored(), copies)
     return Run(
         events=load.events,
         began_ns=min(sent.sent_ns),
@@ -142,13 +175,13 @@ def post(rig: Rig, server: GatewayServer, load: Load) -> Run:
     )
 
 
-def _wait_until_recorded(rig: Rig, server: GatewayServer, load: Load) -> int:
+def _wait_until_recorded(rig: Rig, server: GatewayServer, load: Load, copies: int) -> int:
     """The moment at which all events have come and the store owes nothing. Gives up when it takes too long.
 
     The sink is asked seldom while the load runs; the database only at the end, so that asking costs next to nothing.
     """
     deadline = time.monotonic() + load.timeout_s
-    while not (rig.generator.has_answered and rig.sink.ask("count") >= load.events):
+    while not (rig.generator.has_answered and rig.sink.ask("count") >= load.events * copies):
         _check_time(rig, server, load, deadline)
         time.sleep(POLL_S)
     while not server.owes_nothing():
@@ -162,8 +195,8 @@ def _check_time(rig: Rig, server: GatewayServer, load: Load, deadline: float) ->
         count = rig.sink.ask("count")
         answers = "every request" if rig.generator.has_answered else "not every request"
         raise RunBroken(
-            f"{load.name}: {count} of {load.events} events arrived within {load.timeout_s:g} s; {answers} was answered;"
-            f" in the store over all runs: {server.stored()}\n{server.last_log_lines()}"
+            f"{load.name}: of {load.events} events {count} POSTs arrived within {load.timeout_s:g} s;"
+            f" {answers} was answered; in the store over all runs: {server.stored()}\n{server.last_log_lines()}"
         )
 
 

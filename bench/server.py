@@ -9,7 +9,8 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,12 +24,23 @@ STOP_TIMEOUT_S = 20.0
 LOG_LINES_SHOWN = 20
 
 
+_OPEN = """
+    SELECT 1 FROM (SELECT id FROM delivery WHERE endpoint_id = ?1 AND status = 'pending' AND due_at >= 0 LIMIT 1)
+    UNION ALL SELECT 1 FROM (SELECT id FROM delivery WHERE status = 'sending' AND endpoint_id + 0 = ?1 LIMIT 1)
+"""
+_EVENTS = "SELECT count(*) FROM event WHERE source_id IS NOT NULL"
+_BY_STATUS = "SELECT status, count(*) FROM delivery WHERE endpoint_id = ? GROUP BY status"
+_ATTEMPTS = """
+    SELECT count(*) FROM delivery JOIN attempt ON attempt.delivery_id = delivery.id WHERE delivery.endpoint_id = ?
+"""
+
+
 class ServerBroken(Exception):
     """The server did not start, or does not answer as it should; the message ends with its last log lines."""
 
 
 class Stored(NamedTuple):
-    """What the database holds, counted over everything posted so far."""
+    """What the database holds of providers' events, and of what the counted endpoints are owed of them."""
 
     events: int
     delivered: int
@@ -37,13 +49,16 @@ class Stored(NamedTuple):
 
 
 class GatewayServer:
-    """One running server. Made by `running`."""
+    """One running server. Made by `running`, or by `serving` on a database that is there."""
 
     def __init__(self, process: subprocess.Popen[bytes], port: int, folder: Path) -> None:
         self.port = port
         self.pid = process.pid
+        self.started_ns = time.monotonic_ns()
+        self.counted = list[int]()
+        """The endpoints whose deliveries a run has to account for."""
         self._process = process
-        self._database = folder / "mailweir.db"
+        self._database = database_of(folder)
         self._log = folder / "server.log"
 
     def call(self, method: str, path: str, document: Any = None) -> Any:
@@ -75,29 +90,35 @@ class GatewayServer:
         """The two sources and one endpoint that asks for everything."""
         self._create_source(MAILGUN_SOURCE, "mailgun", {"signing_secret": MAILGUN_SECRET})
         self._create_source(SENDGRID_SOURCE, "sendgrid", {"public_key": sendgrid_public_key()})
-        self.call("POST", "/api/webhooks/manage", {"url": f"http://127.0.0.1:{sink_port}/hook", "events": "*"})
+        self.subscribe(sink_port)
+
+    def subscribe(self, sink_port: int, path: str = "/hook", *, counted: bool = True, **others: Any) -> int:
+        """Adds an endpoint, which asks for everything unless `others` say otherwise; its number."""
+        asked = {"url": f"http://127.0.0.1:{sink_port}{path}", "events": "*", **others}
+        number: int = self.call("POST", "/api/webhooks/manage", asked)["id"]
+        if counted:
+            self.counted.append(number)
+        return number
 
     def _create_source(self, name: str, provider: str, secrets: dict[str, str]) -> None:
         self.call("POST", "/api/sources", {"name": name, "provider": provider, "secrets": secrets})
 
     def owes_nothing(self) -> bool:
-        """True when no delivery waits or is under way: two short reads of small partial indexes."""
+        """True when no delivery waits or is under way: two short reads of small partial indexes for each endpoint."""
         with self._reading() as database:
-            return not any(
-                database.execute(f"SELECT 1 FROM delivery WHERE status = '{status}' LIMIT 1").fetchone()  # noqa: S608 - two fixed words
-                for status in ("pending", "sending")
-            )
+            return not any(database.execute(_OPEN, (endpoint,)).fetchone() for endpoint in self.counted)
 
     def stored(self) -> Stored:
         """Counts everything, row by row."""
+        by_status = Counter[str]()
+        attempts = 0
         with self._reading() as database:
-            events, attempts = (
-                database.execute(f"SELECT count(*) FROM {table}").fetchone()[0]  # noqa: S608 - two fixed names
-                for table in ("event", "attempt")
-            )
-            by_status = dict(database.execute("SELECT status, count(*) FROM delivery GROUP BY status"))
+            events = database.execute(_EVENTS).fetchone()[0]
+            for endpoint in self.counted:
+                by_status.update(dict(database.execute(_BY_STATUS, (endpoint,))))
+                attempts += database.execute(_ATTEMPTS, (endpoint,)).fetchone()[0]
         delivered = by_status.pop("delivered", 0)
-        return Stored(events, delivered, sum(by_status.values()), attempts)
+        return Stored(events, delivered, by_status.total(), attempts)
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
@@ -112,11 +133,11 @@ class GatewayServer:
         fields = status.read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
-    def resident_kib(self) -> int | None:
-        """Memory that is really in use, VmRSS; None where /proc is missing."""
-        status = Path(f"/proc/{self.pid}/status")
-        lines = status.read_text().splitlines() if status.exists() else []
-        return next((int(line.split()[1]) for line in lines if line.startswith("VmRSS:")), None)
+    def resident_mib(self) -> list[float]:
+        """Memory that is really in use, VmRSS, of the server and of each process it has started; [] without /proc."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children")
+        pids = [str(self.pid), *(children.read_text().split() if children.exists() else [])]
+        return [kib / 1024 for pid in pids if (kib := _resident_kib(pid)) is not None]
 
     def stop(self) -> None:
         """Asks it to end, and insists after a while."""
@@ -136,19 +157,38 @@ class GatewayServer:
         return "\n".join(self._log.read_text(errors="replace").splitlines()[-LOG_LINES_SHOWN:])
 
 
+def _resident_kib(pid: str) -> int | None:
+    status = Path(f"/proc/{pid}/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    return next((int(line.split()[1]) for line in lines if line.startswith("VmRSS:")), None)
+
+
+def database_of(folder: Path) -> Path:
+    """The database of the server in `folder`."""
+    return folder / "mailweir.db"
+
+
 @contextmanager
 def running(folder: Path, core: int | None, sink_port: int) -> Iterator[GatewayServer]:
     """A server with an empty database in `folder` that delivers everything to the sink."""
-    folder.mkdir(parents=True)
+    with serving(folder, core) as server:
+        server.register(sink_port)
+        yield server
+
+
+@contextmanager
+def serving(folder: Path, core: int | None, counted: Sequence[int] = ()) -> Iterator[GatewayServer]:
+    """A server on whatever `folder` holds; `counted` are the endpoints there that a run has to account for."""
+    folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
-    with (folder / "server.log").open("wb") as log, on_core(core):
+    with (folder / "server.log").open("ab") as log, on_core(core):
         process = subprocess.Popen(
             [sys.executable, "-m", "app", "serve"], cwd=folder, env=_environment(folder, port), stdout=log, stderr=log
         )
     server = GatewayServer(process, port, folder)
+    server.counted += counted
     try:
         server.wait_until_ready()
-        server.register(sink_port)
         yield server
     finally:
         server.stop()
@@ -159,7 +199,7 @@ def _environment(folder: Path, port: int) -> dict[str, str]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("MAILWEIR_")}
     return inherited | {
         "PYTHONPATH": str(ROOT),
-        "MAILWEIR_DATABASE_URL": f"sqlite+aiosqlite:///{folder / 'mailweir.db'}",
+        "MAILWEIR_DATABASE_URL": f"sqlite+aiosqlite:///{database_of(folder)}",
         "MAILWEIR_DATA_DIR": str(folder),
         "MAILWEIR_HOST": "127.0.0.1",
         "MAILWEIR_PORT": str(port),

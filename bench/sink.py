@@ -1,6 +1,7 @@
-"""The subscriber: a process that answers every POST with 200 and remembers when which event came.
+"""The subscriber: a process that answers every POST in one manner and remembers when which event came.
 
-It is told over a pipe: "count" gives the number of arrivals so far, "take" all of them (and forgets them), "stop" ends.
+It is told over a pipe: "count" gives the number of arrivals so far, "take" all of them (and forgets them),
+"connections_max" how many connections were open at once, "stop" ends.
 """
 
 import asyncio
@@ -14,55 +15,86 @@ import uvloop
 
 from bench.wire import MessageProtocol
 
-_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok"
+OK, BROKEN, HANGING = "ok", "broken", "hanging"
+"""The manners: 200, 500, and nothing at all."""
+_ANSWERS = {
+    OK: b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok",
+    BROKEN: b"HTTP/1.1 500 Internal Server Error\r\nContent-Type: text/plain\r\nContent-Length: 6\r\n\r\nbroken",
+    HANGING: b"",
+}
 
 
 class Arrival(NamedTuple):
-    """One POST: when it came (monotonic clock), the event's own id and the provider's id of the message."""
+    """One POST: when it came (monotonic clock), the event's own id, the provider's id of the message and the path."""
 
     at_ns: int
     webhook_id: str
     email_id: str
+    target: str = "/hook"
 
 
-def serve(pipe: Connection) -> None:
+class _Visits:
+    """What came, and over how many connections at once."""
+
+    def __init__(self, manner: str) -> None:
+        self.answer = _ANSWERS[manner]
+        self.arrivals = list[tuple[int, bytes]]()
+        self.connections = 0
+        self.connections_max = 0
+
+
+def serve(pipe: Connection, manner: str) -> None:
     """Sends its port through the pipe, then serves until it is told to stop."""
     gc.disable()  # nothing here makes cycles, and a collection would be taken for the gateway's delay
-    uvloop.run(_serve(pipe))
+    uvloop.run(_serve(pipe, _Visits(manner)))
 
 
-async def _serve(pipe: Connection) -> None:
+async def _serve(pipe: Connection, visits: _Visits) -> None:
     loop = asyncio.get_running_loop()
-    arrivals = list[tuple[int, bytes]]()
-    server = await loop.create_server(lambda: _Subscriber(arrivals), "127.0.0.1", 0, backlog=1024)
+    server = await loop.create_server(lambda: _Subscriber(visits), "127.0.0.1", 0, backlog=1024)
     pipe.send(server.sockets[0].getsockname()[1])
-    await asyncio.to_thread(_obey, pipe, arrivals)
+    await asyncio.to_thread(_obey, pipe, visits)
     server.close()
 
 
-def _obey(pipe: Connection, arrivals: list[tuple[int, bytes]]) -> None:
+def _obey(pipe: Connection, visits: _Visits) -> None:
     """In a thread of its own, because the pipe blocks; returns at "stop", or when nobody holds the other end."""
     with suppress(EOFError):
         while (command := pipe.recv()) != "stop":
             if command == "count":
-                pipe.send(len(arrivals))
+                pipe.send(len(visits.arrivals))
+            elif command == "connections_max":
+                pipe.send(visits.connections_max)
             else:
-                pipe.send([_arrival(at_ns, message) for at_ns, message in arrivals])
-                arrivals.clear()
+                pipe.send([_arrival(at_ns, message) for at_ns, message in visits.arrivals])
+                visits.arrivals.clear()
 
 
 class _Subscriber(MessageProtocol):
-    def __init__(self, arrivals: list[tuple[int, bytes]]) -> None:
+    def __init__(self, visits: _Visits) -> None:
         super().__init__()
-        self._arrivals = arrivals
+        self._visits = visits
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._visits.connections += 1
+        self._visits.connections_max = max(self._visits.connections_max, self._visits.connections)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        self._visits.connections -= 1
 
     def message_received(self, message: bytes) -> None:
-        self._arrivals.append((time.monotonic_ns(), message))
-        self.transport.write(_ANSWER)
+        self._visits.arrivals.append((time.monotonic_ns(), message))
+        self.transport.write(self._visits.answer)
 
 
 def _arrival(at_ns: int, message: bytes) -> Arrival:
-    return Arrival(at_ns, _between(message, b"\r\nwebhook-id: ", b"\r\n"), _between(message, b'"email_id":"', b'"'))
+    return Arrival(
+        at_ns,
+        webhook_id=_between(message, b"\r\nwebhook-id: ", b"\r\n"),
+        email_id=_between(message, b'"email_id":"', b'"'),
+        target=_between(message, b" ", b" "),
+    )
 
 
 def _between(message: bytes, before: bytes, after: bytes) -> str:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from bench.figures import percentile
 from bench.generator import Load, Sent
 from bench.machine import ROOT
-from bench.measures import percentile
 from bench.proof import RunBroken, arrival_times
 from bench.requests import email_ids
 from bench.server import Stored

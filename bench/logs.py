@@ -1,0 +1,117 @@
+"""Reading a long log: every single filter of the lists of events and deliveries."""
+
+import http.client
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from bench.figures import Figure, Limit, Options
+from bench.filling import AGE_MS, Filling, fill
+from bench.requests import MAILGUN_SOURCE, SENDGRID_SOURCE
+from bench.rig import Rig
+from bench.server import API_KEY, GatewayServer, ServerBroken, database_of, free_port, running, serving
+
+EVENTS = 1_000_000
+RARE = 20_011
+"""One event in so many is of each rare kind: its type, its source, what became of its delivery."""
+READ_TIMES = 9
+READ_TIMEOUT_S = 60.0
+
+Filters = Mapping[str, Mapping[str, Any]]
+"""The query of each, by what it is called."""
+
+
+def log(rig: Rig, folder: Path, options: Options) -> list[Figure]:
+    """The first page of GET /api/events and /api/deliveries by every single filter, in a log of 1,000,000."""
+    with running(folder, rig.server_core, rig.sink_port) as server:
+        endpoint = server.subscribe(free_port(), counted=False, active=False)  # else what is held would be sent
+    events = options.scaled(EVENTS)
+    middle = _moment(time.time() - (AGE_MS + events / 2) / 1000)
+    fill(database_of(folder), _mixed(events, endpoint))
+    with serving(folder, rig.server_core) as server:
+        newest = server.call("GET", "/api/events?limit=1")["data"][0]
+        return [
+            *_read(server, "/api/events", _event_filters(newest, middle)),
+            *_read(server, "/api/deliveries", _delivery_filters(endpoint, middle)),
+        ]
+
+
+def _moment(unix_s: float) -> str:
+    return datetime.fromtimestamp(unix_s, UTC).isoformat(timespec="milliseconds")
+
+
+def _mixed(events: int, endpoint: int) -> Filling:
+    rare = f"n % {RARE}"
+    return Filling(
+        events,
+        [endpoint],
+        event_type=f"""CASE WHEN {rare} = 1 THEN 'email.complaint' WHEN n % 4 = 0 THEN 'email.open'
+            WHEN n % 4 = 1 THEN 'email.bounced' ELSE 'email.delivered' END""",
+        source=f"CASE WHEN {rare} = 1 THEN '{SENDGRID_SOURCE}' ELSE '{MAILGUN_SOURCE}' END",
+        status=f"CASE {rare} WHEN 1 THEN 'failed' WHEN 2 THEN 'held' WHEN 3 THEN 'cancelled' ELSE 'delivered' END",
+        status_code=f"CASE WHEN {rare} = 1 THEN 503 ELSE 200 END",
+    )
+
+
+def _event_filters(newest: Mapping[str, str], middle: str) -> Filters:
+    return {
+        "no filter": {},
+        "type of a quarter": {"type": "open"},
+        "type, rare": {"type": "complaint"},
+        "provider of nearly all": {"provider": "mailgun"},
+        "provider, rare": {"provider": "sendgrid"},
+        "source of nearly all": {"source": MAILGUN_SOURCE},
+        "source, rare": {"source": SENDGRID_SOURCE},
+        "recipient": {"recipient": newest["recipient"]},
+        "email_id": {"email_id": newest["email_id"]},
+        "since the middle": {"since": middle},
+        "until the middle": {"until": middle},
+        "q, a part of all": {"q": "example.net"},
+        "q, a part of none": {"q": "nobody"},
+        "q, an event's id": {"q": newest["id"]},
+    }
+
+
+def _delivery_filters(endpoint: int, middle: str) -> Filters:
+    statuses = ("pending", "sending", "delivered", "failed", "held", "cancelled")
+    return {
+        "no filter": {},
+        **{f"status {status}": {"status": status} for status in statuses},
+        "status_code of nearly all": {"status_code": 200},
+        "status_code, rare": {"status_code": 503},
+        "status_code of none": {"status_code": 418},
+        "endpoint_id": {"endpoint_id": endpoint},
+        "type of a quarter": {"type": "open"},
+        "type, rare": {"type": "complaint"},
+        "since the middle": {"since": middle},
+        "until the middle": {"until": middle},
+    }
+
+
+def _read(server: GatewayServer, path: str, filters: Filters) -> Iterator[Figure]:
+    """Every filter beside the first of them."""
+    limit: Limit | None = None
+    for name, query in filters.items():
+        figure = Figure(f"GET {path}, {name}", "ms", _times_ms(server, f"{path}?{urlencode(query)}"), limit)
+        limit = limit or Limit("no filter", figure.median)
+        yield figure
+
+
+def _times_ms(server: GatewayServer, target: str) -> list[float]:
+    """From the request to the whole answer, one at a time on a connection kept alive; the first is not counted."""
+    with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=READ_TIMEOUT_S)) as connection:
+        return [_time_ms(connection, target) for _ in range(1 + READ_TIMES)][1:]
+
+
+def _time_ms(connection: http.client.HTTPConnection, target: str) -> float:
+    began = time.perf_counter()
+    connection.request("GET", target, headers={"Authorization": f"Bearer {API_KEY}"})
+    answer = connection.getresponse()
+    body = answer.read()
+    if answer.status != 200:
+        raise ServerBroken(f"GET {target} answered {answer.status}: {body[:500]!r}")
+    return 1000 * (time.perf_counter() - began)
