@@ -31,6 +31,13 @@ class _Endpoints(NamedTuple):
     dead: int
 
 
+class _Restart(NamedTuple):
+    seconds: float
+    """From the start of the process until the first of what waits for the healthy endpoint arrives."""
+    cpu_s: float
+    """Until all of that was delivered and recorded; 0 where it cannot be told."""
+
+
 def backlog(rig: Rig, folder: Path, options: Options) -> list[Figure]:
     """Accepting, claiming and restarting with 1,000,000 pending deliveries of a dead endpoint, and with 1,000."""
     few, many = options.scaled(PENDING_BEFORE), options.scaled(PENDING)
@@ -48,25 +55,26 @@ def _with_pending(
     title = f"{pending:,} pending"
     fill(database_of(folder), Filling(added, [endpoints.dead]))
     looks, claims = _store_alone(rig, folder, endpoints.dead)
-    restarts = [_restart_s(rig, folder, endpoints) for _ in range(options.runs)]
+    restarts = [_restart(rig, folder, endpoints) for _ in range(options.runs)]
     with serving(folder, rig.server_core, [endpoints.healthy]) as server:
         accepted = span_figures(title, spaced(rig, server, RATE_PER_S, options), POST_TO_ANSWER)
         processor = processor_figures(title, flood(rig, server, "single", options))
     return [
         Figure(f"{title}, a look for due work", "ms", looks),
         Figure(f"{title}, a claim of {CLAIMED}", "ms", claims),
-        Figure(f"{title}, from the start to the first delivery", "s", restarts),
+        Figure(f"{title}, from the start to the first delivery", "s", [restart.seconds for restart in restarts]),
+        Figure(f"{title}, processor time of a start", "s", [restart.cpu_s for restart in restarts]),
         *accepted,
         *(figure for figure in processor if figure.unit == "µs"),
     ]
 
 
-def _restart_s(rig: Rig, folder: Path, endpoints: _Endpoints) -> float:
-    """From the start of the process until the first of what waits for the healthy endpoint arrives."""
+def _restart(rig: Rig, folder: Path, endpoints: _Endpoints) -> _Restart:
     fill(database_of(folder), Filling(WAITING, [endpoints.healthy]))
     with serving(folder, rig.server_core, [endpoints.healthy]) as server:
         _wait_until_delivered(rig, server)
-        return (min(arrival.at_ns for arrival in rig.sink.ask("take")) - server.started_ns) / 1e9
+        first_ns = min(arrival.at_ns for arrival in rig.sink.ask("take"))
+        return _Restart((first_ns - server.started_ns) / 1e9, server.cpu_s() or 0.0)
 
 
 def _wait_until_delivered(rig: Rig, server: GatewayServer) -> None:

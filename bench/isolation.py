@@ -6,7 +6,7 @@ from bench import sink
 from bench.figures import Figure, Limit, Options, beside
 from bench.filling import Filling, fill
 from bench.rig import OtherSink, Rig, other_sink
-from bench.runs import ANSWER_TO_ARRIVAL, POST_TO_ARRIVAL, flood, spaced, span_figures
+from bench.runs import ANSWER_TO_ARRIVAL, POST_TO_ARRIVAL, flood, processor_figures, spaced, span_figures
 from bench.server import GatewayServer, database_of, running, serving
 
 BACKLOG = 200_000
@@ -45,6 +45,7 @@ def _healthy(rig: Rig, server: GatewayServer, options: Options, how: str) -> lis
     title = f"{HEALTHY} {how}"
     return [
         Figure(f"{title}, single events", "events/s", [run.events_per_s for run in fast]),
+        *(figure for figure in processor_figures(title, fast) if figure.unit == "µs"),
         *span_figures(title, spaced(rig, server, RATE_PER_S, options), POST_TO_ARRIVAL, ANSWER_TO_ARRIVAL),
     ]
 

@@ -63,6 +63,8 @@ class Sink:
         self.port = 0
         self.requests: list[Received] = []
         self.connections = 0
+        self.open_max = 0
+        """The most connections that were open at once."""
         self.bytes_sent = 0
         self.decide: Callable[[Received], Answer] | None = None
         """Gives the answer to a request instead of the script."""
@@ -88,6 +90,7 @@ class Sink:
     def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         self.writers.add(writer)
+        self.open_max = max(self.open_max, len(self.writers))
         task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
@@ -102,7 +105,10 @@ class Sink:
             while request := await _read_request(reader):
                 self.requests.append(request)
                 self._arrival.set()
-                if not await self._answer(self._next_answer(request), writer):
+                answer = self._next_answer(request)
+                if answer.then == "hang":
+                    await reader.read()  # until the client has had enough
+                if not await self._answer(answer, writer):
                     break
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
@@ -118,9 +124,7 @@ class Sink:
     async def _answer(self, answer: Answer, writer: asyncio.StreamWriter) -> bool:
         """Acts as the script says; True when the connection may be used again."""
         await asyncio.sleep(answer.delay_s)
-        if answer.then == "hang":
-            await asyncio.Event().wait()
-        if answer.then == "drop":
+        if answer.then in ("hang", "drop"):
             return False
         if answer.then == "raw":
             return await self._send(writer, answer.body) < 0
