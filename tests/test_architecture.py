@@ -82,7 +82,7 @@ STORE_FLOORS: list[set[str]] = [
     {"alerts"},
     {"moves", "accounts", "walks", "ledger", "migrate", "migrations", "idempotency", "drift", "retention", "sealing"},
     {"settling", "space", "recovery", "forgetting", "stats", "sessions", "tally", "condition"},
-    {"sources", "endpoints", "log", "jobs"},
+    {"sizes", "sources", "endpoints", "log", "jobs"},
 ]
 STORE_FLOOR_OF = {room: level for level, rooms in enumerate(STORE_FLOORS) for room in rooms}
 

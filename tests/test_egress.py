@@ -234,10 +234,10 @@ async def test_a_subscriber_that_hangs_is_left_at_the_timeout(egress: Egress) ->
 
 async def test_a_body_that_trickles_is_cut_at_the_timeout_and_the_status_counts(egress: Egress) -> None:
     async with sink(Answer(then="trickle", body=b"")) as subscriber:
-        outcome = await post(egress, subscriber.url, timeout_s=0.3)
+        outcome = await post(egress, subscriber.url, timeout_s=1)
         await asyncio.wait_for(asyncio.gather(*subscriber.tasks), 10)
     assert (outcome.status, outcome.error, outcome.truncated) == (200, None, True)
-    assert 1 <= len(outcome.body) <= 16
+    assert 1 <= len(outcome.body) <= 51
 
 
 async def test_an_endless_body_is_cut_at_the_limit_and_its_connection_closed(egress: Egress) -> None:

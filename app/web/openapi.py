@@ -57,10 +57,14 @@ _PATH_SCHEMAS: dict[str, dict[str, Any]] = {
 @get("/openapi.json", include_in_schema=False, sync_to_thread=False)
 def openapi_json(request: AnyRequest) -> dict[str, Any]:
     """This API as an OpenAPI document."""
-    state = request.app.state
-    if "openapi" not in state:
-        state.openapi = describe(request.app)
-    return state.openapi
+    return document_of(request.app)
+
+
+def document_of(app: Litestar) -> dict[str, Any]:
+    """The application's document, written once."""
+    if "openapi" not in app.state:
+        app.state.openapi = describe(app)
+    return app.state.openapi
 
 
 def describe(app: Litestar) -> dict[str, Any]:

@@ -15,7 +15,9 @@ from app.web.pages.errors import PAGE_EXCEPTION_HANDLERS
 from app.web.pages.events import EVENTS
 from app.web.pages.login import LOGIN
 from app.web.pages.messages import MESSAGES
+from app.web.pages.reference import REFERENCE
 from app.web.pages.rendering import PAGE_HEADERS, NavigationEntry, template_engine
+from app.web.pages.settings import SETTINGS
 
 
 class Pages(NamedTuple):
@@ -35,6 +37,8 @@ async def home() -> Redirect:
 PAGES = [
     Pages("Events", "/events", EVENTS),
     Pages("Messages", "/messages", MESSAGES),
+    Pages("Settings", "/settings", SETTINGS),
+    Pages("API reference", "/docs", REFERENCE),
 ]
 
 DASHBOARD = Router(

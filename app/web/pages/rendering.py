@@ -18,7 +18,7 @@ from app.web.auth import RANK
 from app.web.context import gateway_of
 from app.web.pages.assets import static_url
 from app.web.pages.charts import sparkline, stacked_bars
-from app.web.pages.words import TEXT_SHOWN_MAX, ago, clipped, count, moment, visible
+from app.web.pages.words import TEXT_SHOWN_MAX, ago, clipped, count, moment, size, visible
 from app.web.problems import AnyRequest
 from app.web.sessions import bound_to, cookie_in, csrf_token
 
@@ -37,7 +37,14 @@ FLASH_COOKIE = "mailweir_flash"
 FLASH_CHARS_MAX = 2_000
 _VIEWER = "viewer"
 
-_FILTERS: dict[str, Any] = {"visible": visible, "clipped": clipped, "moment": moment, "ago": ago, "count": count}
+_FILTERS: dict[str, Any] = {
+    "visible": visible,
+    "clipped": clipped,
+    "moment": moment,
+    "ago": ago,
+    "count": count,
+    "size": size,
+}
 _EVERYWHERE: dict[str, Any] = {
     "static": static_url,
     "sparkline": sparkline,

@@ -51,6 +51,16 @@ def count(number: int) -> str:
     return f"{number:,}".replace(",", "\u202f")
 
 
+def size(number: int) -> str:
+    """A number of bytes: "3.2 MB", with thousands of bytes."""
+    amount = float(number)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 1000:
+            return f"{amount:.0f} B" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} TB"
+
+
 def _named(found: re.Match[str]) -> str:
     character = found[0]
     return f'<span class="unseen" title="{_title(character)}">U+{ord(character):04X}</span>'
