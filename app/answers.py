@@ -61,5 +61,5 @@ def busy(status: int, detail: str) -> Answer:
 def handshaken(answer: Handshaken) -> Answer:
     """What a mapping says to a provider that tries the URL."""
     media_type = "application/json" if answer.body[:1] in (b"{", b"[") else "text/plain; charset=utf-8"
-    headers = {"Content-Type": media_type, **answer.headers}
+    headers = {"content-type": media_type, **{name.lower(): value for name, value in answer.headers.items()}}
     return Answer(answer.status, answer.body, tuple(headers.items()))

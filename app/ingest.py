@@ -83,12 +83,15 @@ class Ingest:
                 raise
             log.error("store.unavailable", source=source_name, error=driver_message(error))  # noqa: TRY400 - no fault of ours
             metrics.count_refusal("not_committed")
-            return busy(self._busy_status(source_name), "The store cannot be used just now, please send it again.")
+            return busy(
+                self.busy_status(source_name, request), "The store cannot be used just now, please send it again."
+            )
 
-    def _busy_status(self, source_name: str | None) -> int:
-        """What makes the provider of that source try again; 503 where it is not known."""
+    def busy_status(self, source_name: str | None, request: NativeRequest) -> int:
+        """What makes the provider of that source try again, or whose request it looks like; 503 where none is known."""
         source = self._registry.source(source_name) if source_name is not None else None
-        return source.adapter.busy_status if source and source.adapter else 503
+        sources = [source] if source is not None else [] if source_name is not None else self._recognizing(request)
+        return next((source.adapter.busy_status for source in sources if source.adapter), 503)
 
     async def _receive(self, source_name: str | None, request: NativeRequest, api_key: str | None) -> Answer:
         candidates = await self._candidates(source_name, request)
@@ -110,6 +113,9 @@ class Ingest:
                 await self._registry.reload()
                 source = self._registry.source(name)
             return [source] if source else []
+        return self._recognizing(request)
+
+    def _recognizing(self, request: NativeRequest) -> list[Source]:
         sources = self._registry.sources()
         adapters = {source.adapter for source in sources if source.adapter}
         recognizing = {adapter for adapter in adapters if adapter.recognizes(request)}

@@ -92,7 +92,7 @@ def key_ring_of(request: AnyRequest) -> KeyRing:
     return cast("KeyRing", request.app.state.key_ring)
 
 
-def bearer_key(headers: dict[str, str]) -> str | None:
+def bearer_key(headers: Mapping[str, str]) -> str | None:
     """The key of `Authorization: Bearer KEY`; None without one. Header names are in lower case."""
     scheme, _, key = headers.get("authorization", "").partition(" ")
     return key.strip() or None if scheme.lower() == "bearer" else None

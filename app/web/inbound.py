@@ -4,6 +4,7 @@ Litestar's routing and request objects would cost half of what the rest of a pro
 """
 
 import re
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -46,18 +47,24 @@ async def receive_webhook(gateway: Gateway, source: str | None, scope: Any, rece
     try:
         _check_method(scope["method"])
         body = await _read_body(headers, receive, gateway.settings.body_bytes_max)
-        answer = await gateway.ingest.receive(
-            source, _native_request(gateway, scope, headers, body), api_key=_api_key(headers)
-        )
+        answer = await _received(gateway, source, _native_request(gateway, scope, headers, body))
     except _Disconnected:
         return
     except Problem as problem:
         count_refusal("too_large" if problem.status == 413 else "method")
         answer = _as_answer(problem)
-    except Exception as fault:  # noqa: BLE001 - the provider gets its answer whatever went wrong
-        log.error("inbound.failed", source=source, method=scope["method"], **loggable(fault))  # noqa: TRY400 - not all of a database's account may be logged
-        answer = _as_answer(Problem(500, "Something broke on our side; it has been logged. Please post again."))
     await _write(answer, send)
+
+
+async def _received(gateway: Gateway, source: str | None, request: NativeRequest) -> Answer:
+    """The provider gets its answer whatever goes wrong: 500, or what makes it post again where that would not."""
+    try:
+        return await gateway.ingest.receive(source, request, api_key=_api_key(request.headers))
+    except Exception as fault:  # noqa: BLE001 - any of them
+        log.error("inbound.failed", source=source, method=request.method, **loggable(fault))  # noqa: TRY400 - not all of a database's account may be logged
+        status = gateway.ingest.busy_status(source, request)
+        detail = "Something broke on our side; it has been logged. Please post again."
+        return _as_answer(Problem(500 if status == 503 else status, detail))
 
 
 def _check_method(method: str) -> None:
@@ -75,7 +82,7 @@ def _native_request(gateway: Gateway, scope: Any, headers: dict[str, str], body:
     return NativeRequest(method=scope["method"], url=url, headers=headers, body=body, client=client)
 
 
-def _api_key(headers: dict[str, str]) -> str | None:
+def _api_key(headers: Mapping[str, str]) -> str | None:
     key = bearer_key(headers)
     return key if key and len(key) <= KEY_CHARS_MAX else None
 

@@ -126,10 +126,21 @@ async def test_our_own_fault_is_answered_500_without_a_word_of_the_inside(
     small_api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await add_source(small_api)
-    monkeypatch.setattr(gateway_of(small_api), "ingest", None)
+    monkeypatch.setattr(gateway_of(small_api).ingest, "_drafts", None)
     answer = await small_api.post(INBOUND, content=b"{}")
     assert (answer.status_code, answer.json()["status"]) == (500, 500)
     assert "NoneType" not in answer.text
+
+
+async def test_a_provider_that_would_throw_the_event_away_at_500_is_answered_what_makes_it_come_again(
+    small_api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    brevo = {"name": "news", "provider": "brevo", "secrets": {"token": "a-token-of-some-length"}}
+    assert (await small_api.post("/api/sources", json=brevo)).status_code == 201
+    monkeypatch.setattr(gateway_of(small_api).ingest, "_drafts", None)
+    native = {"event": "delivered", "email": "ann@example.net", "message-id": "<a@b>", "ts_event": 1_772_525_700}
+    for path in ("/api/webhooks/news", "/api/webhooks"):
+        assert (await small_api.post(path, json=native)).status_code == 429, path
 
 
 async def test_a_store_that_is_busy_is_answered_503_and_the_provider_tries_again(
