@@ -218,8 +218,10 @@ def _refuse_size(root: yaml.Node, file: str) -> None:
         if depth > DEPTH_MAX:
             raise _too_deep(node, file)
         if id(node) not in measured:
-            inner = [measure(child, depth + 1) for child in _inner_nodes(node)]
-            values, levels = 1 + sum(each[0] for each in inner), 1 + max((each[1] for each in inner), default=0)
+            children = _inner_nodes(node)
+            inner = [measure(child, depth + 1) for child in children if not isinstance(child, yaml.ScalarNode)]
+            values = 1 + len(children) - len(inner) + sum(each[0] for each in inner)
+            levels = 1 + max((each[1] for each in inner), default=1)
             if levels > DEPTH_MAX:
                 raise _too_deep(node, file)
             if values > NODES_MAX:
