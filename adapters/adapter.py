@@ -10,7 +10,7 @@ from adapters.expressions import Scope
 from adapters.fields import Read
 from adapters.handshake import Answer, Handshake
 from adapters.options import Option, check_options
-from adapters.reader import Quarantined, Reader, Reading
+from adapters.reader import ITEM_FAULTS, Quarantined, Reader, Reading
 from adapters.request import NativeRequest
 from adapters.samples import Samples, native_name, unsigned_request
 from adapters.signatures.carriers import Carriers
@@ -185,6 +185,15 @@ class Adapter:
             reading.answer = self._answer(request, body)
         return reading
 
+    def items(self, request: NativeRequest) -> list[Any]:
+        """The native items that `read` makes events of, by their index; none where the body cannot be read."""
+        try:
+            body = self.decode(request)
+            reader = self._reader_of(body, Scope(request, body))
+            return [] if reader is None else reader.items(body, request)
+        except ITEM_FAULTS:
+            return []
+
     def handshake(self, request: NativeRequest) -> Answer | None:
         """The answer to a request that carries no events but tries the URL; None for all others.
 
@@ -240,15 +249,20 @@ class Adapter:
         return None
 
     def _map(self, body: Any, request: NativeRequest, received_ms: int) -> Reading:
-        scope = Scope(request, body)
+        reader = self._reader_of(body, Scope(request, body))
+        if reader is None:
+            return _unreadable("the body is of none of the formats that the mapping describes")
+        return reader.read(body, request, received_ms)
+
+    def _reader_of(self, body: Any, scope: Scope) -> Reader | None:
+        """The first format that the body fits."""
         for reader in self._readers:
             try:
-                fits = reader.when is None or is_true(reader.when(body, scope))
+                if reader.when is None or is_true(reader.when(body, scope)):
+                    return reader
             except AdapterError:
                 continue
-            if fits:
-                return reader.read(body, request, received_ms)
-        return _unreadable("the body is of none of the formats that the mapping describes")
+        return None
 
 
 def _unreadable(reason: str) -> Reading:

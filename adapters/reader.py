@@ -21,7 +21,8 @@ from adapters.shapes import as_text
 ITEMS_MAX = 10_000
 RECIPIENTS_MAX = 1_000
 
-_ITEM_FAULTS = (AdapterError, ValueError, TypeError, ArithmeticError, LookupError, RecursionError)
+ITEM_FAULTS = (AdapterError, ValueError, TypeError, ArithmeticError, LookupError, RecursionError)
+"""What an item that cannot be read raises."""
 _canonical = msgspec.json.Encoder(order="deterministic")
 
 
@@ -102,12 +103,16 @@ class Reader(msgspec.Struct, frozen=True):
         reading = Reading()
         try:
             items = self._items(body, Scope(request, body))
-        except _ITEM_FAULTS as fault:
+        except ITEM_FAULTS as fault:
             reading.quarantined.append(Quarantined(None, str(fault)))
             return reading
         for index, (item, parent) in enumerate(items):
             self._read_item(reading, index, item, Scope(request, body, parent), received_ms)
         return reading
+
+    def items(self, body: Any, request: NativeRequest) -> list[Any]:
+        """The native items of the body, in the order of `MappedEvent.index`; raises one of ITEM_FAULTS."""
+        return [item for item, _ in self._items(body, Scope(request, body))]
 
     def rules_of(self, native: str) -> Sequence[Rule]:
         """The rules of a native type, named in full or by its beginning; none when the mapping does not know it."""
@@ -148,7 +153,7 @@ class Reader(msgspec.Struct, frozen=True):
                 return
             scopes = self._per_recipient(self.recipients(item, scope), scope)
             reading.events.extend([self._event(rule, index, item, one, native or "", received_ms) for one in scopes])
-        except _ITEM_FAULTS as fault:
+        except ITEM_FAULTS as fault:
             reading.quarantined.append(Quarantined(index, str(fault) or type(fault).__name__, native))
 
     def _unread(self, item: Json) -> Sequence[str]:

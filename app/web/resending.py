@@ -1,6 +1,6 @@
 """Sending again by hand: an event to the endpoints that ask for it, a delivery once more, and the sender is told."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -24,6 +24,15 @@ async def replay(gateway: Gateway, environment_id: int, event_id: int, endpoint_
         )
     gateway.sender.bell.ring()
     return made or ()
+
+
+async def replay_to_all(gateway: Gateway, environment_id: int, events: Mapping[int, bytes]) -> int:
+    """New deliveries of the events, by number, to all endpoints that ask for them now; how many these are."""
+    made = 0
+    for number, body in events.items():
+        if targets := await endpoints_asking_for(gateway, environment_id, body):
+            made += len(await replay(gateway, environment_id, number, targets))
+    return made
 
 
 async def retry(gateway: Gateway, environment_id: int, delivery_id: int) -> bool:

@@ -107,12 +107,12 @@ async def test_bad_keys_are_refused_by_field(small_api: Api) -> None:
         assert (refused.status_code, fields_of(refused)) == (422, [field])
 
 
-async def test_a_key_of_another_environment_finds_nothing(api: Api) -> None:
+async def test_akey_of_another_environment_finds_nothing(api: Api) -> None:
     endpoint = await add_endpoint(api)
     await add_source(api)
     await post_native(api)
     paths = [f"/api/webhooks/manage/{endpoint['id']}", "/api/sources/prod", *await _log_paths(api)]
-    headers = with_key(await _key_of_another_environment(api))
+    headers = with_key(await key_of_another_environment(api))
     for path in paths:
         assert (await api.get(path)).status_code == 200, path
         assert (await api.get(path, headers=headers)).status_code == 404, path
@@ -131,7 +131,7 @@ async def _log_paths(api: Api) -> list[str]:
     return [f"{room}/{(await api.get(room)).json()['data'][0]['id']}" for room in rooms]
 
 
-async def _key_of_another_environment(api: Api) -> str:
+async def key_of_another_environment(api: Api) -> str:
     gateway = gateway_of(api)
     environment = table_of(EnvironmentRow)
     new = sa.insert(environment).values(

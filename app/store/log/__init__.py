@@ -1,7 +1,7 @@
 """What happened: events, deliveries and receipts, in pages and one by one. Nobody sees another environment's rows."""
 
 from app.store.log.counts import count_open
-from app.store.log.deliveries import DeliveryFilter, get_delivery, list_deliveries
+from app.store.log.deliveries import DeliveryFilter, get_delivery, list_deliveries, list_states
 from app.store.log.events import EventFilter, follow_events, get_event, list_events, recent_events
 from app.store.log.following import (
     count_between,
@@ -38,6 +38,7 @@ __all__ = [
     "list_deliveries",
     "list_events",
     "list_receipts",
+    "list_states",
     "newest_event",
     "recent_events",
 ]

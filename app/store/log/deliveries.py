@@ -10,12 +10,24 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from adapters.events import iso_millis
 from app.retry import DEFAULT_SCHEDULE_S, planned_times_ms
-from app.store.ids import time_ms
+from app.store.ids import DELIVERY, EVENT, parse_id, public_id, time_ms
 from app.store.log.lines import DELIVERY_LINES, LISTED_MAX, delivery, delivery_line, event, looked_up
 from app.store.moves import RARE_STATUSES, has_status
 from app.store.tables import PENDING, AttemptRow, EndpointRow, table_of
-from app.store.views import AttemptView, DeliveryDetail, DeliveryLine, Page, ReceivedResponse, SentRequest, as_text
+from app.store.views import (
+    AttemptView,
+    DeliveryDetail,
+    DeliveryLine,
+    DeliveryState,
+    EventLine,
+    Page,
+    ReceivedResponse,
+    SentRequest,
+    as_text,
+)
 from app.store.walks import Condition, Span, Walk, read_page
+
+STATES_MAX = 1_000
 
 _attempt, _endpoint = table_of(AttemptRow), table_of(EndpointRow)
 _environment_id = looked_up(event.c.environment_id, delivery.c.event_id)
@@ -61,6 +73,26 @@ async def get_delivery(engine: AsyncEngine, environment_id: int, delivery_id: in
         remaining_schedule=_remaining(row, attempts) if row.status == PENDING else [],
         attempts=[_shown(attempt, row.url or "", row.body) for attempt in attempts],
     )
+
+
+async def list_states(engine: AsyncEngine, events: Sequence[EventLine]) -> dict[str, list[DeliveryState]]:
+    """Where the deliveries of some listed events stand, the newest first, by the event's public id."""
+    numbers = [number for event in events if (number := parse_id(EVENT, event.id)) is not None]
+    async with engine.connect() as connection:
+        found = await states_by_event(connection, numbers)
+    return {public_id(EVENT, number): states for number, states in found.items()}
+
+
+async def states_by_event(connection: AsyncConnection, event_ids: Sequence[int]) -> dict[int, list[DeliveryState]]:
+    """The same by number; of all together no more than STATES_MAX."""
+    query = sa.select(delivery).where(delivery.c.event_id.in_(event_ids)).order_by(delivery.c.id.desc())
+    found: dict[int, list[DeliveryState]] = {}
+    for row in await connection.execute(query.limit(STATES_MAX)):
+        state = DeliveryState(
+            public_id(DELIVERY, row.id), row.endpoint_id, row.status, row.attempts, row.status_code, row.error
+        )
+        found.setdefault(row.event_id, []).append(state)
+    return found
 
 
 def _conditions(wanted: DeliveryFilter) -> tuple[list[Condition], list[Condition]]:

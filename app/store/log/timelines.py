@@ -11,14 +11,13 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from app.store.ids import DELIVERY, public_id
-from app.store.log.lines import EVENT_LINES, delivery, event, event_line
-from app.store.views import DeliveryState, Page, TimelineEvent
+from app.store.log.deliveries import states_by_event
+from app.store.log.lines import EVENT_LINES, event, event_line
+from app.store.views import Page, TimelineEvent
 from app.store.walks import ROWS_WALKED_MAX, Condition
 
 FACTS_MAX = 1_000
 DELIVERED_MAX = 50
-DELIVERIES_MAX = 1_000
 
 
 class Subject(NamedTuple):
@@ -47,7 +46,7 @@ async def read_timeline(engine: AsyncEngine, subject: Subject, cursor: int | Non
         rows = (await connection.execute(query)).all()
         page = rows[:limit]
         before = await _last_occurrence(connection, subject, page[-1].id) if len(rows) > limit else None
-        deliveries = await _deliveries(connection, [row.id for row in page])
+        deliveries = await states_by_event(connection, [row.id for row in page])
     events = [
         TimelineEvent(event_line(row), late, deliveries.get(row.id, []))
         for row, late in zip(reversed(page), _late(page, before), strict=True)
@@ -108,14 +107,3 @@ def _late(newest_first: Sequence[Any], before: datetime | None) -> list[bool]:
         late.append(before is not None and row.occurred_at < before)
         before = row.occurred_at if before is None else max(before, row.occurred_at)
     return late
-
-
-async def _deliveries(connection: AsyncConnection, event_ids: Sequence[int]) -> dict[int, list[DeliveryState]]:
-    query = sa.select(delivery).where(delivery.c.event_id.in_(event_ids)).order_by(delivery.c.id.desc())
-    found: dict[int, list[DeliveryState]] = {}
-    for row in await connection.execute(query.limit(DELIVERIES_MAX)):
-        state = DeliveryState(
-            public_id(DELIVERY, row.id), row.endpoint_id, row.status, row.attempts, row.status_code, row.error
-        )
-        found.setdefault(row.event_id, []).append(state)
-    return found

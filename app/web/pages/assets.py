@@ -52,4 +52,4 @@ async def static_file(version: FromPath[str], name: FromPath[str]) -> Response[b
         raise not_found("file", name)
     caching = _FOR_EVER if version == found.version else _ASK_AGAIN
     headers = {"Cache-Control": caching, "X-Content-Type-Options": "nosniff"}
-    return Response(body, media_type=f"{_MEDIA_TYPES[Path(name).suffix]}; charset=utf-8", headers=headers)
+    return Response(body, media_type=_MEDIA_TYPES[Path(name).suffix], headers=headers)

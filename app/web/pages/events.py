@@ -1,35 +1,78 @@
-"""The log of events: the list with its filters, and one event with all that became of it."""
+"""The log of events: the list with its filters, and sending a selection of them again."""
 
-from litestar import get
-from litestar.response import Template
+from typing import Any
+
+from litestar import get, post
+from litestar.response import Redirect, Template
 
 from adapters.events import EVENT_TYPES
 from app.store import log
+from app.store.ids import EVENT
 from app.store.log import EventFilter
 from app.store.sources import list_sources
-from app.web.context import gateway_of, principal_of
+from app.web.context import gateway_of, known_id, principal_of
 from app.web.log import EventQuery
-from app.web.pages.forms import Given, read_filters
-from app.web.pages.rendering import page
-from app.web.paging import cursor_text
-from app.web.problems import AnyRequest
+from app.web.pages.event import EVENT_PAGES
+from app.web.pages.forms import Given, read_filters, read_many
+from app.web.pages.rendering import local_path, page, redirect
+from app.web.paging import LIMIT_MAX, cursor_text
+from app.web.problems import AnyRequest, Problem, not_found
+from app.web.resending import replay_to_all
+
+LIST = "/events"
+STREAM = "/api/stream"
 
 
-@get("/events")
+@get(LIST)
 async def show_events(request: AnyRequest) -> Template:
     """Events, newest first; the filters are those of `GET /api/events`."""
-    query = read_filters(request, EventQuery)
+    query, given = read_filters(request, EventQuery), Given(request)
     gateway, environment_id = gateway_of(request), principal_of(request).environment_id
     found = await log.list_events(gateway.engine, environment_id, query.wanted(EventFilter), query.span(), query.limit)
     return page(
         request,
         "events.html",
         events=found.rows,
+        states=await log.list_states(gateway.engine, found.rows),
         next_cursor=cursor_text(found.next_cursor),
-        given=Given(request),
+        given=given,
+        stream="" if given["cursor"] or given["until"] else STREAM + given.query(limit=None, since=None),
         sources=[source.name for source in await list_sources(gateway.engine, gateway.vault, environment_id)],
         types=list(EVENT_TYPES),
     )
 
 
-EVENTS = [show_events]
+@post("/events/replay")
+async def replay_selection(request: AnyRequest) -> Redirect:
+    """Sends the ticked events again, each to all endpoints that ask for it now."""
+    gateway, environment_id = gateway_of(request), principal_of(request).environment_id
+    chosen = dict.fromkeys(await read_many(request, "id"))
+    if len(chosen) > LIMIT_MAX:
+        raise Problem(422, f"No more than {LIMIT_MAX} events at once; a job sends any number: mailweir replay.")
+    bodies = {known_id(EVENT, text, "event"): await _body(request, text) for text in chosen}
+    made = await replay_to_all(gateway, environment_id, bodies)
+    return _told(request, len(chosen), made, local_path(await _came_from(request), LIST))
+
+
+EVENTS: list[Any] = [show_events, replay_selection, *EVENT_PAGES]
+
+
+async def _body(request: AnyRequest, event_id: str) -> bytes:
+    number = known_id(EVENT, event_id, "event")
+    found = await log.get_event(gateway_of(request).engine, principal_of(request).environment_id, number)
+    if found is None:
+        raise not_found("event", event_id)
+    return bytes(found.event)
+
+
+async def _came_from(request: AnyRequest) -> str | None:
+    return next(iter(await read_many(request, "next")), None)
+
+
+def _told(request: AnyRequest, events: int, deliveries: int, path: str) -> Redirect:
+    if not events:
+        return redirect(request, path, "Tick the events to send again first.", tone="bad")
+    if not deliveries:
+        return redirect(request, path, "No endpoint asks for such events; nothing was sent.", tone="bad")
+    ways = "1 delivery is" if deliveries == 1 else f"{deliveries} deliveries are"
+    return redirect(request, path, f"{ways} on the way, of {events} event{'' if events == 1 else 's'}.")

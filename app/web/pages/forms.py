@@ -43,9 +43,12 @@ def read_filters(request: AnyRequest, shape: type[Shape]) -> Shape:
 
 
 async def read_form(request: AnyRequest, shape: type[Shape]) -> Shape:
-    """The fields of a form as `shape`, without the proof; of a repeated one the last counts. Raises Problem 422."""
-    form = await request.form()
-    return fit_texts({name: str(text) for name, text in form.items() if name != FORM_FIELD}, shape)
+    """The fields of a form as `shape`, without the proof. Raises Problem 422.
+
+    A field that was left empty takes its default; of a repeated one the last counts.
+    """
+    fields = ((name, str(text)) for name, text in (await request.form()).items())
+    return fit_texts({name: text for name, text in fields if name != FORM_FIELD and text.strip()}, shape)
 
 
 async def read_many(request: AnyRequest, name: str) -> list[str]:

@@ -225,6 +225,7 @@ async def test_static_files_are_kept_for_ever_under_a_url_that_changes_with_them
     for url in urls:
         answer = await visitor.get(url)
         assert answer.status_code == 200
+        assert answer.headers["content-type"].count("charset") <= 1
         assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
         assert answer.headers["x-content-type-options"] == "nosniff"
         older = await visitor.get(re.sub(r"/static/\w+/", "/static/older/", url))
