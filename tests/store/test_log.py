@@ -413,12 +413,12 @@ async def test_open_deliveries_are_counted_by_status(world: World) -> None:
     await world.endpoint("https://paused.example.com/", active=False)
     event_id = await world.event()
     empty = await count_open(world.engine)
-    assert empty.by_status == {"pending": 0, "sending": 0, "failed": 0, "held": 0}
+    assert empty.by_status == {"pending": 0, "queued": 0, "sending": 0, "failed": 0, "held": 0}
     assert (empty.oldest_due_at, empty.active_endpoints) == (None, 1)
     first_due = world.clock.now()
-    for status in ("pending", "pending", "sending", "failed", "held", "delivered", "cancelled"):
+    for status in ("pending", "pending", "queued", "sending", "failed", "held", "delivered", "cancelled"):
         await world.delivery(event_id, 1, status)
         world.clock.advance(1)
     counted = await count_open(world.engine)
-    assert counted.by_status == {"pending": 2, "sending": 1, "failed": 1, "held": 1}
+    assert counted.by_status == {"pending": 2, "queued": 1, "sending": 1, "failed": 1, "held": 1}
     assert counted.oldest_due_at == first_due
