@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from adapters.rules import IGNORED
-from tests.adapters.native_fixtures import CATALOG, RECEIVED_MS, assert_reads_as_written, cases_of, read
+from tests.adapters.native_fixtures import CATALOG, RECEIVED_MS, assert_reads_as_written, cases_of, read, written
 
 CASES = [
     pytest.param(provider, case, id=f"{provider}-{name}")
@@ -33,6 +33,44 @@ def test_every_event_type_of_a_mapping_has_a_fixture(provider: str) -> None:
     adapter = CATALOG.get(provider)
     mapped = {unified for native in adapter.native_types for unified in adapter.unified_types(native)}
     assert mapped - {IGNORED} <= written
+
+
+OTHER_NAMES = {
+    "brevo": {"invalid": "invalid_email", "clicked": "click", "listAddition": "list_addition"},
+    "mailersend": {
+        "activity.rejected": "activity.suppressed",
+        "activity.survey_opened": "activity.survey_submitted",
+    },
+    "resend": {"email.queued": "email.scheduled"},
+    "zeptomail": {
+        "email_delivered": "delivered",
+        "soft bounce": "softbounce",
+        "email open": "email_open",
+        "email link click": "email_link_click",
+        "feedback_loop": "feedbackloop",
+        "feedback loop": "feedbackloop",
+    },
+}
+"""Native types that mean the same as one that has a fixture."""
+
+
+@pytest.mark.parametrize("provider", CATALOG.names())
+def test_every_native_type_has_a_fixture_or_is_another_name_for_one_that_has(provider: str) -> None:
+    adapter = CATALOG.get(provider)
+    told = {event["event_type"] for case in cases_of(provider).values() for event in case["events"]}
+    types = {native for native in adapter.native_types if adapter.unified_types(native) != {IGNORED}}
+    assert types - told == OTHER_NAMES.get(provider, {}).keys()
+
+
+@pytest.mark.parametrize(
+    ("provider", "name", "usual"),
+    [(provider, *pair) for provider in OTHER_NAMES for pair in OTHER_NAMES[provider].items()],
+)
+def test_another_name_means_the_same(provider: str, name: str, usual: str) -> None:
+    cases = [case for case in cases_of(provider).values() if {e["event_type"] for e in case["events"]} == {usual}]
+    body = json.dumps(cases[0]["body"]).replace(f'"{usual}"', f'"{name}"')
+    events = [written(event) for event in read(CATALOG.get(provider), body, cases[0]["headers"]).events]
+    assert json.loads(json.dumps(events).replace(f'"{name}"', f'"{usual}"')) == cases[0]["events"]
 
 
 NEEDED = (
