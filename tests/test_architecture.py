@@ -60,7 +60,7 @@ FLOORS: list[set[str]] = [
         "app.stream",
         "app.habits",
     },
-    {"app.lanes", "app.drafting", "app.forgetting", "app.sandbox", "app.mails", "app.watching"},
+    {"app.lanes", "app.drafting", "app.forgetting", "app.sandbox", "app.mails", "app.watching", "app.rehearsal"},
     {"app.attempts", "app.announcements", "app.observing", "app.strays"},
     {"app.alerts"},
     {"app.delivery"},

@@ -25,6 +25,8 @@ from app.web.problems import AnyRequest, FieldError, invalid, not_found
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 SECRETS_PER_NAME_MAX = 5
+PAGE_NAMES = frozenset({"new"})
+"""Names that no source may have, because they are pages of the dashboard."""
 
 SecretText = Annotated[str, Meta(min_length=1, max_length=10_000)]
 SecretTexts = SecretText | Annotated[list[SecretText], Meta(max_length=SECRETS_PER_NAME_MAX)]
@@ -204,8 +206,8 @@ def _check_new(gateway: Gateway, new: NewSource) -> None:
     if not NAME.fullmatch(new.name):
         message = "a name has 1 to 63 small letters, digits, - and _, and begins with a letter or digit."
         errors.append(FieldError("name", message))
-    elif new.name in RESERVED_NAMES:
-        errors.append(FieldError("name", f'"{new.name}" is a path of the API; choose another name.'))
+    elif new.name in RESERVED_NAMES | PAGE_NAMES:
+        errors.append(FieldError("name", f'"{new.name}" is a path of ours; choose another name.'))
     try:
         errors += _check_proofs(gateway.catalog.get(new.provider), new.secrets, new.options, new.verification)
     except UnknownProvider:

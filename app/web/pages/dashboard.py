@@ -15,9 +15,13 @@ from app.web.pages.errors import PAGE_EXCEPTION_HANDLERS
 from app.web.pages.events import EVENTS
 from app.web.pages.login import LOGIN
 from app.web.pages.messages import MESSAGES
+from app.web.pages.receipts import RECEIPTS
 from app.web.pages.reference import REFERENCE
 from app.web.pages.rendering import PAGE_HEADERS, NavigationEntry, template_engine
 from app.web.pages.settings import SETTINGS
+from app.web.pages.sources import SOURCE_PAGES
+from app.web.pages.waiting import WAITING
+from app.web.pages.wizard import WIZARD
 
 
 class Pages(NamedTuple):
@@ -37,6 +41,8 @@ async def home() -> Redirect:
 PAGES = [
     Pages("Events", "/events", EVENTS),
     Pages("Messages", "/messages", MESSAGES),
+    Pages("Sources", "/sources", [*SOURCE_PAGES, *WIZARD, *WAITING]),
+    Pages("Receipts", "/receipts", RECEIPTS),
     Pages("Settings", "/settings", SETTINGS),
     Pages("API reference", "/docs", REFERENCE),
 ]

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from app.web.input import fit_texts
-from app.web.problems import AnyRequest
+from app.web.problems import AnyRequest, FieldError, invalid
 from app.web.sessions import FORM_FIELD
 
 Shape = TypeVar("Shape", bound=msgspec.Struct)
@@ -49,6 +49,14 @@ async def read_form(request: AnyRequest, shape: type[Shape]) -> Shape:
     """
     fields = ((name, str(text)) for name, text in (await request.form()).items())
     return fit_texts({name: text for name, text in fields if name != FORM_FIELD and text.strip()}, shape)
+
+
+async def read_fields(request: AnyRequest) -> dict[str, str]:
+    """The fields of a form whose names are known only when it is read, without the proof. Raises Problem 422."""
+    fields = {name: str(text) for name, text in (await request.form()).items() if name != FORM_FIELD}
+    if errors := [FieldError(name, "may not hold the character NUL.") for name in fields if "\x00" in fields[name]]:
+        raise invalid(errors)
+    return fields
 
 
 async def read_many(request: AnyRequest, name: str) -> list[str]:
