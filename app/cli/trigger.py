@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-import httpx
 import rich_click as click
 from click import argument, option
 
@@ -15,7 +14,7 @@ from adapters.events import canonical_type
 from adapters.request import NativeRequest
 from adapters.samples import native_name
 from app.cli.accounts import account_of
-from app.cli.client import Client, with_keyless_client
+from app.cli.client import Answer, Client, with_keyless_client
 from app.cli.configuration import settings_in_force
 from app.cli.errors import GatewayRefused, Misconfigured
 from app.cli.given import given_texts
@@ -160,7 +159,7 @@ def _signed(player: Player, samples: Sequence[str], url: str) -> list[tuple[Sequ
         raise Misconfigured(f"cannot sign as the provider would: {error}; check --signing-secret") from error
 
 
-def _body(answer: httpx.Response) -> Any:
+def _body(answer: Answer) -> Any:
     try:
         return answer.json()
     except ValueError:

@@ -14,6 +14,15 @@ commands(["--help"], standalone_mode=False)
 print({"sqlalchemy", "litestar", "pydantic", "httpx", "app.settings"} & set(sys.modules), file=sys.stderr)
 """
 
+_WHAT_CLIENTS_LOAD = """
+import sys
+from app.cli import VERBS
+for verb in VERBS.values():
+    if verb.panel == "Talking to a running gateway" and "listen" not in verb.place:
+        verb.load()
+print({"sqlalchemy", "litestar", "pydantic", "httpx", "cryptography", "app.settings"} & set(sys.modules))
+"""
+
 
 def _verbs(command: click.Command, path: str = "mailweir") -> list[tuple[str, click.Command]]:
     if not isinstance(command, click.Group):
@@ -31,6 +40,13 @@ def test_help_imports_nothing_that_takes_long() -> None:
     )
     assert ran.stderr.strip() == "set()"
     assert all(name in ran.stdout for name in VERBS)
+
+
+def test_the_help_of_verbs_that_talk_to_a_gateway_waits_for_no_library() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", _WHAT_CLIENTS_LOAD], cwd=PROJECT, capture_output=True, text=True, check=True
+    )
+    assert ran.stdout.strip() == "set()"
 
 
 @pytest.mark.parametrize(("path", "verb"), LOADED, ids=[path for path, _ in LOADED])

@@ -18,6 +18,7 @@ import rich_click as click
 from app.asgi import create_app
 from app.cli.client import Client
 from app.cli.configuration import settings_in_force
+from app.cli.connection import Connection
 from app.cli.demo.accounts import Account, open_accounts
 from app.cli.demo.day import day_before
 from app.cli.demo.findings import Findings, Witness
@@ -121,7 +122,7 @@ def _staged(plan: Plan, folder: Path) -> Generator[Stage]:
     with (
         Served(heard, listen(plan.subscriber_port)) as subscribers,
         Served(create_app(settings), listener) as gateway,
-        Client(gateway.url, api_key) as client,
+        Connection(gateway.url, api_key) as client,
     ):
         accounts = open_accounts([*SENDERS, SILENT], gateway.app.state.gateway.catalog, gateway.url)
         for account in accounts.values():
