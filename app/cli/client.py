@@ -7,17 +7,9 @@ from typing import Any, Concatenate, ParamSpec, Protocol
 import rich_click as click
 from click import get_current_context, option
 
-from app.cli.errors import GatewayRefused
 from app.cli.output import json_option
 
-PAGE_ROWS_MAX = 200
-"""What a list gives at once."""
-
 P = ParamSpec("P")
-
-
-class Disconnected(GatewayRefused):
-    """An answer that has no end has ended, or cannot be had now; it may be asked for again."""
 
 
 class Answer(Protocol):

@@ -6,9 +6,9 @@ from typing import Any
 
 import httpx
 
-from app.cli.client import PAGE_ROWS_MAX, Disconnected
 from app.cli.configuration import settings_in_force
-from app.cli.errors import GatewayRefused, Misconfigured
+from app.cli.errors import Disconnected, GatewayRefused, Misconfigured
+from app.cli.listing import PAGE_ROWS_MAX
 
 TIMEOUT_S = 30.0
 SILENCE_S_MAX = 45.0

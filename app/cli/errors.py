@@ -2,6 +2,7 @@
 
 CommandFailed
 ├── GatewayRefused       the gateway did not do it, or nobody answers      (1)
+│   └── Disconnected     an answer without end has ended                   (1)
 ├── CheckFailed          a check found mistakes and has printed them       (1)
 └── Misconfigured        a setting, a file or an argument is wrong         (2)
 """
@@ -15,6 +16,10 @@ class CommandFailed(Exception):
 
 class GatewayRefused(CommandFailed):
     """The gateway answered with an error, or there is none."""
+
+
+class Disconnected(GatewayRefused):
+    """An answer that has no end has ended, or cannot be had now; it may be asked for again."""
 
 
 class CheckFailed(CommandFailed):

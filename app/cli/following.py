@@ -5,7 +5,8 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from app.cli.client import Client, Disconnected
+from app.cli.client import Client
+from app.cli.errors import Disconnected
 from app.cli.output import say
 
 PATH = "/api/stream"

@@ -7,6 +7,8 @@ import rich_click as click
 from click import option
 
 ROWS_DEFAULT = 50
+PAGE_ROWS_MAX = 200
+"""What the gateway lists at once."""
 
 SPAN = {"since": "From this time on: 2026-03-03T08:15:00Z.", "until": "Before this time."}
 

@@ -7,8 +7,8 @@ from urllib.parse import quote
 import rich_click as click
 from click import argument, option
 
-from app.cli.client import PAGE_ROWS_MAX, Client, with_client
-from app.cli.listing import ROWS_DEFAULT
+from app.cli.client import Client, with_client
+from app.cli.listing import PAGE_ROWS_MAX, ROWS_DEFAULT
 from app.cli.output import show_json, show_list, show_one, wants_json
 
 _COLUMNS = {
