@@ -38,7 +38,7 @@ from app.store.jobs import release_jobs
 from app.store.leases import begun, return_all_of
 from app.store.ledger import Ledger
 from app.store.migrate import migrate
-from app.store.nodes import join, sole_user
+from app.store.nodes import FIRST_NODE, join, sole_user
 from app.store.sealing import reseal_secrets
 from app.store.settling import settle_endpoints
 from app.stream import Stream
@@ -74,6 +74,8 @@ class Gateway:
     ids: IdSource
     first_key: str | None
     """The admin key, when this start generated it."""
+    is_first_start: bool
+    """Whether no gateway served from this database before."""
 
     @classmethod
     async def open(cls, settings: Settings, clock: Clock | None = None) -> Self:
@@ -113,6 +115,7 @@ class Gateway:
         await reseal_secrets(self.engine, self.vault)
         await settle_endpoints(self.engine, self.clock.now())
         self._node = await join(self.engine, self.clock)
+        self.is_first_start = self._node == FIRST_NODE
         self._writer = await open_writer(self.engine)
         self._closing.push_async_callback(self._writer.close)
         if alone:

@@ -13,7 +13,7 @@ from click import option
 
 from app.cli.configuration import settings_in_force
 from app.cli.errors import Misconfigured
-from app.cli.login import LOGS_IN_ONCE, host_in_url, login_url
+from app.cli.login import LOG_IN, LOGS_IN_ONCE, dashboard_url, host_in_url, login_url
 from app.cli.logs import write_logs
 from app.settings import Settings, without_password
 from app.store.sessions import create_link
@@ -96,7 +96,7 @@ class _Server(uvicorn.Server):
         if self.started:
             spare_the_collector()
             gateway = self._watched.app.state.gateway
-            link = await create_link(gateway.engine, gateway.clock.now()) if gateway.first_key else None
+            link = await create_link(gateway.engine, gateway.clock.now()) if gateway.is_first_start else None
             click.echo(_banner(self._settings, gateway.first_key, link))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -171,6 +171,8 @@ def _banner(settings: Settings, first_key: str | None, link: str | None) -> str:
         lines.insert(1, f"  public URL   {settings.base_url}")
     if link:
         lines += [f"  dashboard    {login_url(settings, link)}", f"               {LOGS_IN_ONCE}"]
+    else:
+        lines += [f"  dashboard    {dashboard_url(settings)}", f"               {LOG_IN}"]
     if first_key:
         lines += [
             f"  admin key    {first_key}",

@@ -11,6 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from app.clock import Clock
 from app.store.tables import NodeRow, table_of
 
+FIRST_NODE = 1
+"""The number that `join` gives first on a database."""
+
 _node = table_of(NodeRow)
 
 

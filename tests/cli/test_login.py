@@ -21,6 +21,12 @@ def test_the_first_start_prints_a_link_that_logs_in_once(shell: Shell, port: str
         assert "?login=" not in again
 
 
+def test_a_first_start_with_a_key_from_the_settings_prints_the_link_as_well(shell: Shell, port: str) -> None:
+    shell.settings["api_key"] = "a-key-of-the-operator"
+    with shell.serving("--port", port) as banner:
+        assert page_behind(link_in(banner)) == "Events"
+
+
 def test_login_makes_another_link_beside_the_running_gateway(shell: Shell, port: str) -> None:
     with shell.serving("--port", port):
         made = shell.mailweir("login", port=port)

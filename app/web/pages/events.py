@@ -20,6 +20,8 @@ from app.web.problems import AnyRequest, Problem, not_found
 from app.web.resending import replay_to_all
 
 LIST = "/events"
+ROWS_MAX = 100
+"""More would make the page heavy."""
 STREAM = "/api/stream"
 
 
@@ -28,7 +30,8 @@ async def show_events(request: AnyRequest) -> Template:
     """Events, newest first; the filters are those of `GET /api/events`."""
     query, given = read_filters(request, EventQuery), Given(request)
     gateway, environment_id = gateway_of(request), principal_of(request).environment_id
-    found = await log.list_events(gateway.engine, environment_id, query.wanted(EventFilter), query.span(), query.limit)
+    limit = min(query.limit, ROWS_MAX)
+    found = await log.list_events(gateway.engine, environment_id, query.wanted(EventFilter), query.span(), limit)
     return page(
         request,
         "events.html",

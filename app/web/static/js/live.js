@@ -4,6 +4,7 @@
 
 const REFRESH_MS = 2_000;
 const GOING_ON_MS = 5_000;
+const REFUSED_MS = 30_000;
 
 export function follow(element, url, onChange) {
   const button = element.querySelector("button");
@@ -24,9 +25,17 @@ export function follow(element, url, onChange) {
     if (source || document.hidden || !wanted) return;
     source = new EventSource(url);
     source.addEventListener("open", () => say("Live"));
-    source.addEventListener("error", () => say("Waiting"));
+    source.addEventListener("error", connectLater);
     // Its events are named by their type; "message" alone would miss them.
     for (const name of (element.dataset.types ?? "message").split(" ")) source.addEventListener(name, refreshSoon);
+  }
+
+  // A browser connects again by itself, but not after a refusal: when too many follow, or the session is over.
+  function connectLater() {
+    say("Waiting");
+    if (source?.readyState !== EventSource.CLOSED) return;
+    source = null;
+    setTimeout(connect, REFUSED_MS);
   }
 
   function disconnect() {
