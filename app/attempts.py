@@ -25,6 +25,7 @@ log = structlog.get_logger()
 
 SENT_AGAIN_AFTER_MS = 60_000
 """A delivery that is so much younger than its event is a replay: a new event waits for its commit alone."""
+TURNED_DOWN = "the answer to the batch names it as failed"
 NO_TIME = Timing(None, None, None, None, None, 0.0)
 _encode = msgspec.json.Encoder().encode
 
@@ -59,13 +60,20 @@ class Attempts:
         endpoint = self._registry.endpoint(item.endpoint_id)
         if endpoint is None or not endpoint.active:
             return self.decline(item)
+        body = self.body_of(item, endpoint)
+        if isinstance(body, Outcome):
+            return body
+        last_ms = inf if endpoint.retry_max_age_s is None else await self.last_ms(item, endpoint.retry_max_age_s)
+        if isinstance(last_ms, Outcome):
+            return last_ms
+        return await self._post(item, endpoint, body, last_ms)
+
+    def body_of(self, item: Item, endpoint: Endpoint) -> bytes | Outcome:
+        """What is sent for the event; the outcome where nothing can be."""
         try:
-            body = item.body if endpoint.transform is None else transformed(endpoint.transform, item.body)
+            return item.body if endpoint.transform is None else transformed(endpoint.transform, item.body)
         except ExpressionError as error:
             return self._without_attempt(item, HELD, f"the transform failed: {error}")
-        if endpoint.retry_max_age_s is None:
-            return await self._post(item, endpoint, body)
-        return await self._post_in_time(item, endpoint, body, round(endpoint.retry_max_age_s * 1000))
 
     def postpone(self, item: Item) -> Outcome:
         """The outcome of a delivery that is given back unattempted, because its endpoint is to be left alone."""
@@ -85,18 +93,21 @@ class Attempts:
             return self.decline(item)
         error = f"a fault of the gateway itself, {type(fault).__name__}; its log says more"
         answer = PostOutcome(None, [], b"", False, NO_TIME, error, "protocol")
-        record = _record(self._next_id(), item.attempts + 1, {}, None, answer)
-        return msgspec.structs.replace(self._settle(item, endpoint, answer, record), result=None)
+        record = record_of(self._next_id(), item.attempts + 1, {}, None, answer)
+        return msgspec.structs.replace(self.settle(item, endpoint, answer, record), result=None)
 
-    async def _post_in_time(self, item: Item, endpoint: Endpoint, body: bytes, max_age_ms: int) -> Outcome:
-        """The attempt, unless it is a retry that comes too late; one that somebody asked for by hand never does."""
+    async def last_ms(self, item: Item, max_age_s: float) -> float | Outcome:
+        """When the last attempt may be made; the outcome where a retry comes too late for one.
+
+        One that somebody asked for by hand never comes too late.
+        """
         now_ms = self._clock.ms()
         begun = await self._how_begun(item) if item.attempts else Begun(now_ms, now_ms)
-        last_ms = begun.first_attempt_at + max_age_ms
+        last_ms = begun.first_attempt_at + round(max_age_s * 1000)
         if begun.due_at <= last_ms < now_ms:
-            reason = f"the first attempt was longer ago than retry_max_age_s allows ({endpoint.retry_max_age_s:g} s)"
+            reason = f"the first attempt was longer ago than retry_max_age_s allows ({max_age_s:g} s)"
             return self._without_attempt(item, FAILED, reason)
-        return await self._post(item, endpoint, body, last_ms=last_ms)
+        return last_ms
 
     async def _how_begun(self, item: Item) -> Begun:
         """What the store says, or that it begins now, where it says nothing."""
@@ -105,7 +116,7 @@ class Attempts:
             return await self._begun(item.delivery_id) or Begun(now_ms, now_ms)
         return Begun(now_ms, now_ms)
 
-    async def _post(self, item: Item, endpoint: Endpoint, body: bytes, *, last_ms: float = inf) -> Outcome:
+    async def _post(self, item: Item, endpoint: Endpoint, body: bytes, last_ms: float) -> Outcome:
         number = item.attempts + 1
         attempt_id = self._next_id()
         signed = endpoint.signer.headers(
@@ -118,21 +129,30 @@ class Attempts:
         headers = {**endpoint.headers, **signed} if endpoint.headers else signed
         answer = await self._egress.post(endpoint.url, headers=headers, body=body, timeout_s=endpoint.timeout_s)
         shown = endpoint.shown_headers(signed)
-        record = _record(attempt_id, number, shown, None if body is item.body else body, answer)
-        return self._settle(item, endpoint, answer, record, last_ms=last_ms)
+        record = record_of(attempt_id, number, shown, None if body is item.body else body, answer)
+        return self.settle(item, endpoint, answer, record, last_ms=last_ms)
 
-    def _settle(
-        self, item: Item, endpoint: Endpoint, answer: PostOutcome, record: AttemptRecord, *, last_ms: float = inf
+    def settle(
+        self,
+        item: Item,
+        endpoint: Endpoint,
+        answer: PostOutcome,
+        record: AttemptRecord,
+        *,
+        last_ms: float = inf,
+        turned_down: bool = False,
     ) -> Outcome:
+        """What follows from the answer; `turned_down` when it took the batch, but not this delivery of it."""
         now_ms = self._clock.ms()
-        kind = outcome_of(answer.status)
+        kind = "failed" if turned_down else outcome_of(answer.status)
         wait_s = self._wait_s(endpoint, answer, record.number, now_ms) if kind == "failed" else None
         if wait_s is not None and now_ms + wait_s * 1000 > last_ms:
             wait_s = None
         status = DELIVERED if kind == "delivered" else FAILED if wait_s is None else PENDING
-        why = _why(endpoint, answer, status, record.number)
+        why = TURNED_DOWN if turned_down else _why(endpoint, answer, status, record.number)
         metrics.count_attempt(status, answer.timing.total_ms / 1000)
-        _report(item, endpoint, record, status, wait_s)
+        if record.batch is None:
+            _report(item, endpoint, record, status, wait_s)
         return Outcome(
             delivery_id=item.delivery_id,
             node=self._node,
@@ -143,13 +163,14 @@ class Attempts:
             attempt=record,
             counted_for=(endpoint.environment_id, endpoint.id),
             latency_ms=now_ms - _owed_since(item) if record.number == 1 else None,
-            result=self._result(item, answer, kind, why, wait_s, now_ms),
+            result=self._result(item, answer, None if turned_down else why, wait_s, now_ms),
             line=item.line,
         )
 
     def _result(
-        self, item: Item, answer: PostOutcome, kind: str, why: str | None, wait_s: float | None, now_ms: int
+        self, item: Item, answer: PostOutcome, why: str | None, wait_s: float | None, now_ms: int
     ) -> Result | None:
+        kind = outcome_of(answer.status)
         if kind == "delivered" and not item.heals:
             return None
         pause_s = pause_in_s(_retry_after(answer), answer.status, wait_s, now_ms / 1000)
@@ -162,7 +183,8 @@ class Attempts:
         )
 
     def _wait_s(self, endpoint: Endpoint, answer: PostOutcome, number: int, now_ms: int) -> float | None:
-        if not is_tried_again(answer.status, answer.error_kind, endpoint.retry_on):
+        taken = outcome_of(answer.status) == "delivered"  # but for some, which retry rules have no word for
+        if not taken and not is_tried_again(answer.status, answer.error_kind, endpoint.retry_on):
             return None
         return next_attempt_in_s(
             number,
@@ -197,9 +219,15 @@ def _owed_since(item: Item) -> int:
     return arrived if asked - arrived < SENT_AGAIN_AFTER_MS else asked
 
 
-def _record(
-    attempt_id: int, number: int, headers: Mapping[str, str], own_body: bytes | None, answer: PostOutcome
+def record_of(
+    attempt_id: int,
+    number: int,
+    headers: Mapping[str, str],
+    own_body: bytes | None,
+    answer: PostOutcome,
+    batch: bytes | None = None,
 ) -> AttemptRecord:
+    """The attempt as it is kept; `own_body` where the event's was not what was sent."""
     return AttemptRecord(
         id=attempt_id,
         number=number,
@@ -213,6 +241,7 @@ def _record(
         response_headers=_encode(answer.headers),
         response_body=answer.body,
         response_truncated=answer.truncated,
+        batch=batch,
     )
 
 

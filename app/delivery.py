@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.announcements import Announcements
 from app.attempts import Attempts
+from app.batches import Batches
 from app.bell import Bell
 from app.clock import Clock
 from app.lanes import Item, Lane
@@ -46,6 +47,7 @@ class Sender:
         registry: Registry,
         engine: AsyncEngine,
         attempts: Attempts,
+        batches: Batches,
         announcements: Announcements,
         clock: Clock,
         settings: Settings,
@@ -55,6 +57,7 @@ class Sender:
         self._registry = registry
         self._engine = engine
         self._attempts = attempts
+        self._batches = batches
         self._announcements = announcements
         self._clock = clock
         self._settings = settings
@@ -104,7 +107,9 @@ class Sender:
 
     def lease(self, endpoint: Endpoint) -> tuple[int, int]:
         """This node, and until when (milliseconds since 1970) a delivery taken now is its own."""
-        return self._node, self._clock.ms() + round((endpoint.timeout_s + self._settings.lease_margin_s) * 1000)
+        gathering_s = endpoint.batch.wait_s if endpoint.batch else 0.0
+        held_s = endpoint.timeout_s + gathering_s + self._settings.lease_margin_s
+        return self._node, self._clock.ms() + round(held_s * 1000)
 
     def reserve(self, endpoint: Endpoint) -> bool:
         """Keeps a place for a delivery about to be committed; False when it has to wait in the store."""
@@ -196,7 +201,7 @@ class Sender:
 
     def _places(self, lane: Lane) -> int:
         """How many more deliveries the lane may take: always enough to use its slots, more while the node has room."""
-        own = lane.slots - lane.held
+        own = lane.share - lane.held
         shared = self._settings.handed_over_max - self._held
         return min(lane.room, max(own, shared))
 
@@ -233,7 +238,9 @@ class Sender:
 
     def _start(self, lane: Lane) -> None:
         self._in_flight += 1
-        task = asyncio.create_task(self._send(lane.start(self._clock.monotonic()), lane))
+        now = self._clock.monotonic()
+        sending = self._send_batch(lane.start_batch(now), lane) if lane.batch else self._send(lane.start(now), lane)
+        task = asyncio.create_task(sending)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -251,6 +258,30 @@ class Sender:
             self._held -= 1
             lane.ended(self._clock.monotonic() - began)
             self._use_slot(lane)
+
+    async def _send_batch(self, items: Sequence[Item], lane: Lane) -> None:
+        began = self._clock.monotonic()
+        try:
+            for outcome in await self._attempt_batch(items):
+                if outcome.result is not None and outcome.result.gone:
+                    lane.shut()
+                if self._ledger is not None:
+                    self._ledger.record(outcome)
+        finally:
+            lane.in_flight -= 1
+            lane.batch_ended(len(items))
+            self._in_flight -= 1
+            self._held -= len(items)
+            lane.ended(self._clock.monotonic() - began)
+            self._use_slot(lane)
+
+    async def _attempt_batch(self, items: Sequence[Item]) -> list[Outcome]:
+        """The same as `_attempt`, for deliveries that go in one request."""
+        try:
+            return await self._batches.make(items)
+        except Exception as fault:
+            log.exception("delivery.crashed", delivery_id=public_id(DELIVERY, items[0].delivery_id))
+            return [self._attempts.crashed(item, fault) for item in items]
 
     async def _attempt(self, item: Item) -> Outcome:
         """What became of one attempt; one that breaks in an unforeseen way counts, so that it comes to an end."""

@@ -67,13 +67,24 @@ class Egress:
         self._target = lru_cache(TARGETS_REMEMBERED_MAX)(self._aim)
         self._transport = ConnectionPool(guard, _tls_context(extra_ca_file), connections_max=connections_max)
 
-    async def post(self, url: str, *, headers: Mapping[str, str], body: bytes, timeout_s: float) -> PostOutcome:
+    async def post(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes,
+        timeout_s: float,
+        body_bytes_max: int | None = None,
+    ) -> PostOutcome:
         """One POST and its outcome; `timeout_s` covers everything from the look-up of the name to the last byte.
+
+        `body_bytes_max` is how much of the answer is wanted where that is another amount than for all.
 
         Raises nothing for what the network or the subscriber does. A connection that was kept alive, and turns out to
         have been closed by the subscriber before any answer, is replaced once without counting as an error.
         """
-        return await self._outcome("POST", url, headers, body, timeout_s, PostNotes(self._body_bytes_max))
+        notes = PostNotes(self._body_bytes_max if body_bytes_max is None else body_bytes_max)
+        return await self._outcome("POST", url, headers, body, timeout_s, notes)
 
     async def get(self, url: str, *, timeout_s: float) -> PostOutcome:
         """One GET, for what the gateway itself wants to know; as `post`, but up to 64 KiB of the answer are kept."""

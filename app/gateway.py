@@ -14,6 +14,7 @@ from app import metrics
 from app.alerts import Alerts
 from app.announcements import Announcements
 from app.attempts import Attempts
+from app.batches import Batches
 from app.bulk import BulkWork, Plans
 from app.clock import Clock
 from app.delivery import Sender
@@ -151,7 +152,17 @@ class Gateway:
         )
         drafts = Drafts(self.registry, self.ids.next)
         announcements = Announcements(self.registry, drafts)
-        self.sender = Sender(self.registry, self.engine, attempts, announcements, self.clock, settings, self._node)
+        batches = Batches(
+            attempts,
+            self.registry,
+            egress,
+            self.clock,
+            next_id=self.ids.next,
+            kept_bytes_max=settings.response_bytes_max,
+        )
+        self.sender = Sender(
+            self.registry, self.engine, attempts, batches, announcements, self.clock, settings, self._node
+        )
         self.ledger = Ledger(
             self._writer,
             Router(self.registry, self.sender, self.ids.next),

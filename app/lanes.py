@@ -5,12 +5,14 @@ from math import ceil
 
 import msgspec
 
-from app.registry import Endpoint
+from app.registry import BatchLimits, Endpoint
 from app.store.health import WELL
 from app.store.order import Line
 
 READ_AHEAD_MAX = 16
 """Deliveries a lane holds for each attempt it may have in flight, while the endpoint answers fast."""
+BATCH_BYTES_MAX = 1024 * 1024
+"""Of the events in one request, unless a single one is larger."""
 DURATION_WEIGHT = 0.2
 """How much the last attempt counts in the lane's idea of how long an attempt takes."""
 
@@ -31,6 +33,8 @@ class Item(msgspec.Struct):
     heals: bool = False
     """True when its success would be news, because the endpoint was not well when it was started."""
     line: Line | None = None
+    since: float | None = None
+    """Where it may go in a batch: since when (of the monotonic clock) it has waited for others."""
 
 
 class Lane:
@@ -41,6 +45,8 @@ class Lane:
         self.waiting: deque[Item] = deque()
         self.reserved = 0
         self.in_flight = 0
+        self._beside_first = 0
+        """Deliveries in flight that share a request with another."""
         self.stored_work = False
         """True while more of its deliveries may be due in the store; new ones then queue behind those."""
         self.claiming = False
@@ -63,6 +69,7 @@ class Lane:
         self._in_flight_max = min(endpoint.in_flight_max, in_flight_max)
         self._interval_s = 1 / endpoint.rate_limit_per_s if endpoint.rate_limit_per_s else 0.0
         self.timeout_ms = endpoint.timeout_s * 1000
+        self.batch = endpoint.batch
 
     def shut(self) -> None:
         """Nothing more is started for the endpoint as it is registered now, because it has gone."""
@@ -84,7 +91,13 @@ class Lane:
     @property
     def held(self) -> int:
         """How many deliveries it holds, those in flight included."""
-        return len(self.waiting) + self.reserved + self.in_flight
+        return len(self.waiting) + self.reserved + self.in_flight + self._beside_first
+
+    @property
+    def share(self) -> int:
+        """How many it may hold whatever the node has room for: enough to use its slots, or to fill a batch."""
+        slots = self.slots
+        return slots if self.batch is None or self.health.failing else max(slots, self.batch.events_max)
 
     @property
     def capacity(self) -> int:
@@ -94,8 +107,11 @@ class Lane:
         ahead = READ_AHEAD_MAX
         if self._duration_s > 0:
             ahead = min(ahead, max(1, int(self._lease_margin_s / self._duration_s / 2)))
-        unpaced = self.slots * (1 + ahead)
-        return min(unpaced, max(1, ceil(self._lease_margin_s / self._interval_s / 2))) if self._interval_s else unpaced
+        events_max = self.batch.events_max if self.batch else 1
+        unpaced = max(self.slots * (1 + ahead), 2 * events_max)
+        if not self._interval_s:
+            return unpaced
+        return min(unpaced, max(1, ceil(self._lease_margin_s / self._interval_s / 2)) * events_max)
 
     @property
     def room(self) -> int:
@@ -132,7 +148,21 @@ class Lane:
             return None
         if not (self.waiting[0].probe or self.is_flowing(now_ms)):
             return None
-        return max(0.0, self._not_before - now)
+        paced_s = max(0.0, self._not_before - now)
+        if self.batch is None or self.waiting[0].probe:
+            return paced_s
+        return max(paced_s, self._gathering_s(self.batch, now))
+
+    def _gathering_s(self, batch: BatchLimits, now: float) -> float:
+        """Seconds until the batch that gathers is to be sent."""
+        for item in reversed(self.waiting):
+            if item.since is not None:
+                break
+            item.since = now
+        first = self.waiting[0]
+        if len(self.waiting) >= batch.events_max or first.since is None:
+            return 0.0
+        return max(0.0, first.since + batch.wait_s - now)
 
     def start(self, now: float) -> Item:
         """The next delivery to attempt; counts it as in flight and as paced."""
@@ -141,6 +171,27 @@ class Lane:
         item = self.waiting.popleft()
         item.heals = self.health is not WELL
         return item
+
+    def start_batch(self, now: float) -> list[Item]:
+        """The next deliveries to attempt in one request; a probe goes alone."""
+        items = [self.start(now)]
+        size = len(items[0].body)
+        while self._fits(items, size):
+            item = self.waiting.popleft()
+            item.heals = items[0].heals
+            size += len(item.body)
+            items.append(item)
+        self._beside_first += len(items) - 1
+        return items
+
+    def _fits(self, items: list[Item], size: int) -> bool:
+        if self.batch is None or items[0].probe or not self.waiting or self.waiting[0].probe:
+            return False
+        return len(items) < self.batch.events_max and size + len(self.waiting[0].body) <= BATCH_BYTES_MAX
+
+    def batch_ended(self, deliveries: int) -> None:
+        """Lets go of the deliveries of a batch beside its first one."""
+        self._beside_first -= deliveries - 1
 
     def untimely(self) -> list[Item]:
         """Takes out what waits and may not be started for now; of a failing endpoint everything but the probe."""

@@ -27,12 +27,13 @@ from app.settings import Settings
 from app.signer import Signer, generate_secret
 from app.store.roster import Roster, Versions, read_roster, read_versions
 from app.store.sources import NONE
-from app.store.tables import NOT_ACTIVE, RECIPIENT
+from app.store.tables import BATCH, NOT_ACTIVE, RECIPIENT
 from app.store.views import HIDDEN
 from app.vault import Vault, VaultError
 
 log = structlog.get_logger()
 
+BATCH_EVENTS_DEFAULT, BATCH_WAIT_MS_DEFAULT = 100, 1_000
 ALL_WORDS = frozenset({"*", "email.*"})
 _ALL_TYPES = frozenset(MESSAGE_TYPES) - OPT_IN_TYPES
 
@@ -63,6 +64,13 @@ class Source(msgspec.Struct, frozen=True):
     """Why nothing can be accepted from it now, though the provider is to try again."""
 
 
+class BatchLimits(msgspec.Struct, frozen=True):
+    """When a batch is sent: as soon as so many events wait, or one has waited so long."""
+
+    events_max: int
+    wait_s: float
+
+
 class Endpoint(msgspec.Struct, frozen=True):
     """An endpoint ready to be matched and sent to."""
 
@@ -86,6 +94,8 @@ class Endpoint(msgspec.Struct, frozen=True):
     description: str = ""
     ordered: bool = False
     """It gets the events of one recipient one after the other."""
+    batch: BatchLimits | None = None
+    """None: it gets a request for each event."""
     why_held: str = NOT_ACTIVE
     """What its deliveries say while it is not active."""
 
@@ -256,6 +266,7 @@ class Registry:
             retry_max_age_s=row.retry_max_age_s,
             retry_on=None if row.retry_on is None else frozenset(row.retry_on),
             ordered=row.ordering == RECIPIENT,
+            batch=_batch_limits(row) if row.delivery == BATCH else None,
         )
 
     def _out_of_use(self, row: Any, reason: str) -> Endpoint:
@@ -277,3 +288,8 @@ class Registry:
             ordered=row.ordering == RECIPIENT,
             why_held=reason,
         )
+
+
+def _batch_limits(row: Any) -> BatchLimits:
+    wait_ms = BATCH_WAIT_MS_DEFAULT if row.batch_max_wait_ms is None else row.batch_max_wait_ms
+    return BatchLimits(row.batch_max_events or BATCH_EVENTS_DEFAULT, wait_ms / 1000)

@@ -62,6 +62,7 @@ FLOORS: list[set[str]] = [
     },
     {"app.lanes", "app.drafting", "app.forgetting", "app.sandbox", "app.mails", "app.watching", "app.rehearsal"},
     {"app.attempts", "app.announcements", "app.observing", "app.strays"},
+    {"app.batches"},
     {"app.alerts"},
     {"app.delivery"},
     {"app.routing", "app.ingest", "app.bulk"},

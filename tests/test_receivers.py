@@ -156,3 +156,23 @@ def test_the_python_function_for_ed25519_works() -> None:
     assert not is_authentic(generate_key_pair()[1], BODY, headers)
     assert not is_authentic(public_key_of(private), BODY + b" ", headers)
     assert not is_authentic(public_key_of(private), BODY, {**headers, "webhook-signature": "v1a,AAAA v1,x é"})
+
+
+def test_the_python_function_for_batches_names_what_it_could_not_take() -> None:
+    secret = generate_secret()
+    answer = python_of("Batches")["answer"]
+    body = b'[{"id":"evt_1"},{"id":"evt_2"}]'
+    headers = {name.lower(): value for name, value in signed(secret, body).items()}
+    taken = list[str]()
+
+    def handle(event: dict[str, str]) -> None:
+        if event["id"] == "evt_2":
+            raise ValueError
+        taken.append(event["id"])
+
+    assert answer(secret, body, headers, handle) == (200, b'{"failed": ["evt_2"]}')
+    assert taken == ["evt_1"]
+    assert answer(generate_secret(), body, headers, handle)[0] == 401
+    late = {name.lower(): value for name, value in signed(secret, body, at=time() - 301).items()}
+    assert answer(secret, body, late, handle)[0] == 401
+    assert answer(secret, body, {}, handle)[0] == 401

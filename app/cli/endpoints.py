@@ -60,6 +60,9 @@ def show_endpoint(client: Client, endpoint_id: int) -> None:
 @option("--retry-max-age-s", type=float, help="No attempt later than this after the first, in seconds.")
 @option("--retry-on", metavar="WHAT,WHAT,…", help="What alone is tried again: 5xx,429,timeout,connection.")
 @option("--ordering", type=click.Choice(["none", "recipient"]), help="Whether one recipient's events keep their order.")
+@option("--delivery", type=click.Choice(["single", "batch"]), help="One event in a request, or many.")
+@option("--batch-max-events", type=int, help="The most events of a batch; 100 unless given.")
+@option("--batch-max-wait-ms", type=int, help="How long an event waits for others, in milliseconds; 1000 unless given.")
 @option("--inactive", is_flag=True, help="Add it without sending to it yet.")
 @with_client
 def add_endpoint(client: Client, url: str, events: str, **options: Any) -> None:

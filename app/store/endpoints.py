@@ -15,7 +15,7 @@ from app.store.accounts import bump_config
 from app.store.errors import SecretInUse
 from app.store.health import forget_health
 from app.store.settling import settle
-from app.store.tables import NONE, EndpointRow, table_of
+from app.store.tables import NONE, SINGLE, EndpointRow, table_of
 from app.store.transactions import writing
 from app.store.views import HIDDEN, shown
 from app.vault import Vault
@@ -57,6 +57,9 @@ class NewEndpoint(msgspec.Struct, frozen=True, kw_only=True):
     retry_max_age_s: float | None = None
     retry_on: Sequence[int | str] | None = None
     ordering: str = NONE
+    delivery: str = SINGLE
+    batch_max_events: int | None = None
+    batch_max_wait_ms: int | None = None
 
 
 class EndpointChange(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,6 +81,9 @@ class EndpointChange(msgspec.Struct, frozen=True, kw_only=True):
     retry_max_age_s: float | UnsetType | None = UNSET
     retry_on: Sequence[int | str] | UnsetType | None = UNSET
     ordering: str | UnsetType = UNSET
+    delivery: str | UnsetType = UNSET
+    batch_max_events: int | UnsetType | None = UNSET
+    batch_max_wait_ms: int | UnsetType | None = UNSET
 
 
 class OldSecret(msgspec.Struct, frozen=True):
@@ -110,6 +116,9 @@ class Endpoint(msgspec.Struct, frozen=True):
     retry_max_age_s: float | None
     retry_on: list[int | str] | None
     ordering: str
+    delivery: str
+    batch_max_events: int | None
+    batch_max_wait_ms: int | None
     old_secrets: list[OldSecret]
     """Of the secrets after the newest, in their order, and also of those that have ended since the last change."""
 

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from app.erasure import FORGOTTEN, Eraser
 from app.store.engine import lock_rows, skip_locked
+from app.store.ids import DELIVERY, parse_id
 from app.store.order import let_next_go_in_reach
 from app.store.tables import (
     CANCELLED,
@@ -309,7 +310,18 @@ def _forget_attempts(connection: sa.Connection, event_id: int, eraser: Eraser, e
             mine = sa.and_(_attempt.c.delivery_id == row.delivery_id, _attempt.c.id == row.id)
             connection.execute(sa.update(_attempt).where(mine).values(values))
             changed += 1
+        if row.batch is not None:
+            _forget_in_shared_answer(connection, row.batch, eraser)
     return changed
+
+
+def _forget_in_shared_answer(connection: sa.Connection, batch: bytes, eraser: Eraser) -> None:
+    """The answer to a batch is kept with the first of its deliveries, whose event may be about somebody else."""
+    first = parse_id(DELIVERY, msgspec.json.decode(batch)["first"])
+    mine = sa.and_(_attempt.c.delivery_id == first, _attempt.c.batch == batch)
+    for number, body in connection.execute(sa.select(_attempt.c.id, _attempt.c.response_body).where(mine)).all():
+        erased = sa.update(_attempt).where(mine, _attempt.c.id == number)
+        connection.execute(erased.values(response_body=eraser.erase(body)))
 
 
 def _emptied(_body: bytes) -> bytes:

@@ -9,7 +9,7 @@ the time as in a ULID. Primary keys of SQLite are rowids this way, so that no se
 import re
 from collections.abc import Callable
 
-EVENT, RECEIPT, DELIVERY, JOB = "evt_", "rcp_", "dlv_", "job_"
+EVENT, RECEIPT, DELIVERY, JOB, BATCH = "evt_", "rcp_", "dlv_", "job_", "bat_"
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS = [a + b for a in _ALPHABET for b in _ALPHABET]

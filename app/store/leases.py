@@ -106,6 +106,7 @@ _INSERT_ATTEMPTS = insert_into(
         "response_headers",
         "response_body",
         "response_truncated",
+        "batch",
     ),
 )
 
@@ -148,6 +149,8 @@ class AttemptRecord(msgspec.Struct, frozen=True):
     response_headers: bytes
     response_body: bytes
     response_truncated: bool
+    batch: bytes | None = None
+    """JSON, where it was made for several deliveries at once."""
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -321,6 +324,7 @@ def _attempt_row(delivery_id: int, attempt: AttemptRecord) -> tuple[Any, ...]:
         attempt.response_headers,
         attempt.response_body,
         attempt.response_truncated,
+        attempt.batch,
     )
 
 

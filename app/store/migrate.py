@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from app.store.errors import DatabaseTooNew
 from app.store.transactions import alone, writing
 
-HEAD = "0015"
+HEAD = "0016"
 """The newest revision under `migrations/versions`; a database that is there needs nothing, not even Alembic."""
 
 _MIGRATIONS = Path(__file__).parent / "migrations"

@@ -84,6 +84,8 @@ FINISHED = (DELIVERED, FAILED, CANCELLED)
 
 # Whether an endpoint gets the events of one recipient one after the other.
 NONE, RECIPIENT = "none", "recipient"
+# Whether it gets a request for each event or for many.
+SINGLE, BATCH = "single", "batch"
 
 # What a bulk job can be, and what it does.
 RUNNING, DONE = "running", "done"
@@ -229,6 +231,9 @@ class EndpointRow(_Row, table=True):
     retry_max_age_s: float | None = None
     retry_on: list[int | str] | None = Field(default=None, sa_type=sa.JSON)
     ordering: str = Field(default=NONE, sa_column_kwargs={"server_default": NONE})
+    delivery: str = Field(default=SINGLE, sa_column_kwargs={"server_default": SINGLE})
+    batch_max_events: int | None = None
+    batch_max_wait_ms: int | None = None
     created_at: datetime = _time()
     updated_at: datetime = _time()
     deleted_at: datetime | None = _time(default=None)
@@ -409,6 +414,8 @@ class AttemptRow(_Row, table=True):
     response_headers: bytes
     response_body: bytes
     response_truncated: bool = False
+    batch: bytes | None = None
+    """JSON: {"id", "size", "first"}, where it was made for several deliveries at once; see `batches`."""
 
 
 class DriftRow(_Row, table=True):

@@ -142,6 +142,8 @@ class AttemptView(msgspec.Struct, frozen=True):
     timing: msgspec.Raw
     request: SentRequest
     response: ReceivedResponse
+    batch: msgspec.Raw | None
+    """{"id", "size", "first"}: it went with others in one request, and the answer's body is kept with the first one."""
 
 
 class DeliveryDetail(msgspec.Struct, frozen=True):

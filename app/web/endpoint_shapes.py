@@ -26,6 +26,8 @@ RETRIES_MAX = 20
 RETRY_WAIT_S_MAX = 86_400
 RETRY_AGE_S_MAX = 30 * 86_400
 RETRY_ON_MAX = 50
+BATCH_EVENTS_MAX = 500
+BATCH_WAIT_MS_MAX = 60_000
 NONE_SHARED = "an ed25519 endpoint has a generated key pair and no shared secret; leave it out."
 
 Url = Annotated[
@@ -79,6 +81,13 @@ Ordering = Annotated[
     Literal["none", "recipient"],
     Meta(description="recipient: of one recipient's events each waits until the one before it is finished."),
 ]
+DeliveredAs = Annotated[
+    Literal["single", "batch"], Meta(description="batch: a request has a JSON array of events, single: one event.")
+]
+BatchEvents = Annotated[
+    int, Meta(ge=1, le=BATCH_EVENTS_MAX, description="The most events of a batch, which does not wait for more.")
+]
+BatchWait = Annotated[int, Meta(ge=0, le=BATCH_WAIT_MS_MAX, description="How long an event waits for others.")]
 
 
 class _Options(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -97,6 +106,9 @@ class _Options(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     retry_max_age_s: RetryMaxAge | UnsetType | None = UNSET
     retry_on: RetryOn | UnsetType | None = UNSET
     ordering: Ordering | UnsetType = UNSET
+    delivery: DeliveredAs | UnsetType = UNSET
+    batch_max_events: BatchEvents | UnsetType | None = UNSET
+    batch_max_wait_ms: BatchWait | UnsetType | None = UNSET
     active: bool | UnsetType = UNSET
 
 

@@ -141,4 +141,5 @@ def _shown(attempt: sa.Row[Any], url: str, event_body: bytes) -> AttemptView:
             body=as_text(attempt.response_body),
             truncated=attempt.response_truncated,
         ),
+        batch=None if attempt.batch is None else msgspec.Raw(attempt.batch),
     )
