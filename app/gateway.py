@@ -43,6 +43,7 @@ from app.store.nodes import FIRST_NODE, join, sole_user
 from app.store.sealing import reseal_secrets
 from app.store.settling import settle_endpoints
 from app.stream import Stream
+from app.tallies import Tallies
 from app.vault import Vault
 from app.visits import Visits
 
@@ -64,6 +65,7 @@ class Gateway:
     registry: Registry
     ledger: Ledger
     drifts: Drifts
+    tallies: Tallies
     ingest: Ingest
     sender: Sender
     plans: Plans
@@ -176,6 +178,7 @@ class Gateway:
         self._closing.push_async_callback(self.stream.close)
         visits = Visits(egress, self.clock)
         self.drifts = Drifts(self.ledger)
+        self.tallies = Tallies(self.engine, self.clock)
         self.ingest = Ingest(
             self.registry, self.ledger, self.engine, self.clock, settings, self.ids.next, visits, self.drifts
         )

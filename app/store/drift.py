@@ -1,6 +1,6 @@
 """What providers send that no mapping names: native types, and keys at the top of native items, by source."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import msgspec
@@ -92,6 +92,24 @@ async def list_drift(engine: AsyncEngine, environment_id: int, source: str) -> S
     )
     async with engine.connect() as connection:
         return [_line(row) for row in (await connection.execute(query)).mappings()]
+
+
+async def recent_types(
+    engine: AsyncEngine, environment_id: int, since: datetime, limit: int
+) -> Mapping[int, list[str]]:
+    """The native types that were met since then, by the number of the source, what came last first; `limit` in all."""
+    query = (
+        sa.select(_drift.c.source_id, _drift.c.name)
+        .join(_source, _source.c.id == _drift.c.source_id)
+        .where(_source.c.environment_id == environment_id, _drift.c.kind == TYPE, _drift.c.last_seen >= since)
+        .order_by(_drift.c.last_seen.desc(), _drift.c.name)
+        .limit(limit)
+    )
+    found: dict[int, list[str]] = {}
+    async with engine.connect() as connection:
+        for source_id, name in await connection.execute(query):
+            found.setdefault(source_id, []).append(name)
+    return found
 
 
 def _known(connection: sa.Connection, source_ids: set[int]) -> set[tuple[int, str, str]]:

@@ -142,6 +142,12 @@ async def health_of(engine: AsyncEngine, endpoint_id: int) -> Health:
     return Health(*row) if row else WELL
 
 
+async def unwell(engine: AsyncEngine) -> Mapping[int, Health]:
+    """Of every endpoint that is not well, of all environments."""
+    async with engine.connect() as connection:
+        return await connection.run_sync(read_health)
+
+
 def take_probe(connection: sa.Connection, endpoint_id: int, now: int, until: int) -> bool:
     """Whether a probe of a failing endpoint is the caller's to send; no other is sent before `until`."""
     taken = connection.execute(_TAKE_PROBE, {"endpoint": endpoint_id, "now": now, "until": until})

@@ -1,5 +1,6 @@
 """Ranges of the roll-ups, for charts and alerts, and how long the queues are."""
 
+import sys
 from collections import defaultdict
 from collections.abc import Mapping
 from datetime import datetime
@@ -10,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from app.store.moves import has_status
-from app.store.rollups import HOUR_MS, MINUTE_MS, SOURCE
+from app.store.rollups import DURATIONS, HOUR_MS, MINUTE_MS, SOURCE
 from app.store.tables import (
     ACCEPTED,
     DUPLICATE,
@@ -74,6 +75,42 @@ async def counts_by_subject(
     return await _sums(engine, environment_id, kind, since, until, None, None)
 
 
+async def counts_by_bucket_and_subject(
+    engine: AsyncEngine, environment_id: int, kind: str, since: int, until: int, bucket_ms: int
+) -> Mapping[int, Mapping[int, Counts]]:
+    """The same by the start of the bucket and, within it, by the source or endpoint.
+
+    How long single attempts took is left out: it is half of all there is to read.
+    """
+    sums = defaultdict[int, defaultdict[int, defaultdict[str, int]]](_by_subject)
+    async with engine.connect() as connection:
+        for table, moment in ((_minute, _minute.c.minute), (_hour, _hour.c.hour)):
+            bucket, subject, measure = (
+                (moment - moment % bucket_ms).label("bucket"),
+                table.c.subject_id,
+                table.c.measure,
+            )
+            query = (
+                sa.select(bucket, subject, measure, sa.func.sum(table.c.count))
+                .where(
+                    table.c.environment_id == environment_id,
+                    table.c.kind == kind,
+                    subject.in_(_subjects(environment_id, kind)),
+                    moment >= since,
+                    moment < until,
+                    measure.not_in(DURATIONS),
+                )
+                .group_by("bucket", subject, measure)
+            )
+            for start, number, name, count in await connection.execute(query):
+                sums[start][number][sys.intern(name)] += int(count)
+    return sums
+
+
+def _by_subject() -> defaultdict[int, defaultdict[str, int]]:
+    return defaultdict(lambda: defaultdict(int))
+
+
 async def last_heard(engine: AsyncEngine, environment_id: int) -> Mapping[int, int]:
     """Of every source that has sent something authentic, the end of the minute (or hour) in which it last did."""
     heard = dict[int, int]()
@@ -131,6 +168,20 @@ async def read_queue(engine: AsyncEngine, endpoint_id: int) -> Queue:
         )
 
 
+async def read_queues(engine: AsyncEngine, environment_id: int, counted_max: int) -> Mapping[int, Queue]:
+    """The same of every endpoint of the environment, each number counted up to `counted_max`."""
+    mine = _delivery.c.endpoint_id == _endpoint.c.id
+    query = sa.select(
+        _endpoint.c.id,
+        _counted(counted_max, mine, has_status(PENDING), _delivery.c.due_at >= 0),
+        _counted(counted_max, _delivery.c.endpoint_id + 0 == _endpoint.c.id, has_status(SENDING)),
+        _counted(counted_max, mine, has_status(HELD), _delivery.c.due_at >= 0),
+        _counted(counted_max, mine, has_status(QUEUED), _delivery.c.order_key >= 0),
+    ).where(_endpoint.c.environment_id == environment_id, _endpoint.c.deleted_at.is_(None))
+    async with engine.connect() as connection:
+        return {endpoint_id: Queue(*counts) for endpoint_id, *counts in await connection.execute(query)}
+
+
 async def oldest_due(engine: AsyncEngine, environment_id: int) -> Mapping[int, datetime]:
     """Of every endpoint with pending deliveries, when the first of them is or was due."""
     first = (
@@ -182,5 +233,11 @@ def _subjects(environment_id: int, kind: str) -> sa.Select[int]:
 
 
 async def _count(connection: AsyncConnection, *which: sa.ColumnElement[bool]) -> int:
-    some = sa.select(sa.literal(1)).select_from(_delivery).where(*which).limit(QUEUE_COUNTED_MAX).subquery()
-    return (await connection.execute(sa.select(sa.func.count()).select_from(some))).scalar_one()
+    return (await connection.execute(sa.select(_counted(QUEUE_COUNTED_MAX, *which)))).scalar_one()
+
+
+def _counted(counted_max: int, *which: sa.ColumnElement[bool]) -> sa.ScalarSelect[int]:
+    """How many deliveries are so; for each endpoint where `which` speaks of it."""
+    some = sa.select(sa.literal(1)).select_from(_delivery).where(*which).limit(counted_max)
+    inner = some.correlate(_endpoint).subquery()
+    return sa.select(sa.func.count()).select_from(inner).scalar_subquery()

@@ -71,7 +71,7 @@ async def shown_endpoint(
 
 def _health(endpoint: endpoints.Endpoint, health: Health) -> dict[str, Any]:
     return {
-        "state": _state(endpoint, health),
+        "state": state_of(endpoint, health),
         "failures": health.failures,
         "failing_since": _shown_ms(health.failing_since),
         "resumes_at": _shown_ms(health.resume_at) if endpoint.active else None,
@@ -79,7 +79,8 @@ def _health(endpoint: endpoints.Endpoint, health: Health) -> dict[str, Any]:
     }
 
 
-def _state(endpoint: endpoints.Endpoint, health: Health) -> State:
+def state_of(endpoint: endpoints.Endpoint, health: Health) -> State:
+    """How it stands: sent to, probed, or inactive for the one reason or the other."""
     if endpoint.active:
         return "failing" if health.failing else "healthy"
     return "paused" if endpoint.disabled_reason == PAUSED else "disabled"

@@ -55,7 +55,7 @@ async def test_what_came_in_and_went_out_is_counted(api: Api) -> None:
     assert outbound["attempts"] == {"5xx": 1, "delivered": 2}
     assert (outbound["delivered"], outbound["failed"], outbound["success_rate"]) == (2, 0, 0.666667)
     assert 0 < outbound["duration_ms"]["p50"] <= outbound["latency_ms"]["p99"]
-    assert of_endpoint["queue"] == {"pending": 1, "sending": 0, "held": 0}
+    assert of_endpoint["queue"] == {"pending": 1, "sending": 0, "held": 0, "queued": 0}
     assert (whole["inbound"], whole["outbound"]) == (inbound, outbound)
 
 

@@ -13,6 +13,7 @@ from app.store.log.following import (
 )
 from app.store.log.forwards import FailedFilter, Missing, Reach, events_forwards, failed_forwards
 from app.store.log.receipts import ReceiptFilter, get_receipt, list_receipts
+from app.store.log.troubles import failed_deliveries, odd_receipts
 from app.store.walks import Span
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "events_forwards",
     "events_numbered",
     "events_onwards",
+    "failed_deliveries",
     "failed_forwards",
     "follow_events",
     "get_delivery",
@@ -40,5 +42,6 @@ __all__ = [
     "list_receipts",
     "list_states",
     "newest_event",
+    "odd_receipts",
     "recent_events",
 ]

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from litestar import Router, get
+from litestar import Router
 from litestar.plugins.jinja import JinjaTemplateEngine
-from litestar.response import Redirect
 from litestar.template import TemplateConfig
 from litestar.types import ControllerRouterHandler
 
@@ -15,6 +14,7 @@ from app.web.pages.errors import PAGE_EXCEPTION_HANDLERS
 from app.web.pages.events import EVENTS
 from app.web.pages.login import LOGIN
 from app.web.pages.messages import MESSAGES
+from app.web.pages.overview import OVERVIEW
 from app.web.pages.receipts import RECEIPTS
 from app.web.pages.reference import REFERENCE
 from app.web.pages.rendering import PAGE_HEADERS, NavigationEntry, template_engine
@@ -32,13 +32,8 @@ class Pages(NamedTuple):
     routes: Sequence[ControllerRouterHandler]
 
 
-@get("/")
-async def home() -> Redirect:
-    """The first page there is."""
-    return Redirect("/events", status_code=303)
-
-
 PAGES = [
+    Pages("Overview", "/", OVERVIEW),
     Pages("Events", "/events", EVENTS),
     Pages("Messages", "/messages", MESSAGES),
     Pages("Sources", "/sources", [*SOURCE_PAGES, *WIZARD, *WAITING]),
@@ -49,7 +44,7 @@ PAGES = [
 
 DASHBOARD = Router(
     "/",
-    route_handlers=[home, *LOGIN, *(route for pages in PAGES for route in pages.routes)],
+    route_handlers=[*LOGIN, *(route for pages in PAGES for route in pages.routes)],
     include_in_schema=False,
     response_headers=PAGE_HEADERS,
     middleware=[Entrance()],

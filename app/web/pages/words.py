@@ -14,6 +14,9 @@ from markupsafe import Markup, escape
 TEXT_SHOWN_MAX = 20_000
 """Characters of a text on a page; the rest is behind a link to its raw form."""
 
+NOTHING = "\u2013"
+"""In place of a value that there is not."""
+
 _UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
@@ -59,6 +62,27 @@ def size(number: int) -> str:
             return f"{amount:.0f} B" if unit == "B" else f"{amount:.1f} {unit}"
         amount /= 1000
     return f"{amount:.1f} TB"
+
+
+def percent(rate: float | None) -> str:
+    """A part of 1 for people, to hundredths of a percent; what is not quite all or nothing does not look so."""
+    if rate is None:
+        return NOTHING
+    text = f"{rate * 100:.2f}".rstrip("0").rstrip(".")
+    if text == "100" and rate < 1:
+        return "> 99.99 %"
+    return "< 0.01 %" if text == "0" and rate > 0 else f"{text} %"
+
+
+def duration(milliseconds: float) -> str:
+    """A length of time: "12 ms", "1.5 s", "3 min", "2 h", "4 d"."""
+    if milliseconds < 1_000:
+        return f"{milliseconds:.3g} ms"
+    if milliseconds < 60_000:
+        return f"{milliseconds / 1_000:.2g} s"
+    seconds = milliseconds / 1_000
+    unit_s, unit = next(longer for longer in _LONGER if seconds >= longer[0])
+    return f"{seconds / unit_s:.0f} {unit}"
 
 
 def _named(found: re.Match[str]) -> str:
