@@ -2,9 +2,7 @@
 
 import rich_click as click
 
-from app.cli.configuration import settings_in_force
 from app.cli.output import json_option, show_list
-from app.settings import describe
 
 _COLUMNS = {"Setting": "setting", "Value": "value", "From": "origin", "Unit": "unit", "Meaning": "meaning"}
 
@@ -23,6 +21,9 @@ def config() -> None:
         MAILWEIR_PORT=9000 mailweir config
         mailweir config --json | grep PORT
     """
+    from app.cli.configuration import settings_in_force  # both imported here, so that the help need not wait
+    from app.settings import describe
+
     lines = describe(settings_in_force())
     rows = [
         {

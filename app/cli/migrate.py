@@ -6,13 +6,6 @@ from pathlib import Path
 
 import rich_click as click
 
-from app.cli.configuration import settings_in_force
-from app.cli.starting import explained
-from app.store.engine import is_sqlite, open_engine
-from app.store.migrate import HEAD, current_revision
-from app.store.migrate import migrate as upgrade
-from app.store.nodes import sole_user
-
 
 @click.command()
 def migrate() -> None:
@@ -26,6 +19,10 @@ def migrate() -> None:
         mailweir migrate
         MAILWEIR_DATABASE_URL=postgresql+asyncpg://user:password@db/mailweir mailweir migrate
     """
+    from app.cli.configuration import settings_in_force  # all imported here, so that the help need not wait
+    from app.cli.starting import explained
+    from app.store.migrate import HEAD
+
     settings = settings_in_force()
     with explained():
         changed = asyncio.run(_migrate(settings.database_url))
@@ -33,6 +30,11 @@ def migrate() -> None:
 
 
 async def _migrate(database_url: str) -> bool:
+    from app.store.engine import is_sqlite, open_engine
+    from app.store.migrate import HEAD, current_revision
+    from app.store.migrate import migrate as upgrade
+    from app.store.nodes import sole_user
+
     engine = open_engine(database_url)
     try:
         if await current_revision(engine) == HEAD:
