@@ -254,7 +254,7 @@ def _why(endpoint: Endpoint, answer: PostOutcome, status: str, number: int) -> s
     if status == DELIVERED:
         return None
     if answer.status == 410:
-        return f"{endpoint.url} answered 410 Gone, so the endpoint was disabled"
+        return "answered 410 Gone, so the endpoint was disabled"
     what = answer.error if answer.status is None else f"answered {answer.status}"
     ended_early = status == FAILED and number <= len(endpoint.schedule_s)
     return f"{what}; the endpoint's retry rules allow no other attempt" if ended_early else what

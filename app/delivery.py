@@ -354,7 +354,7 @@ class Sender:
     def _tend(self, lane: Lane) -> None:
         """Drops the lane if nothing is in it; else starts and claims what it can."""
         endpoint = self._registry.endpoint(lane.endpoint_id)
-        if lane.idle or (endpoint is None and lane.empty):
+        if lane.is_idle(self._clock.monotonic()) or (endpoint is None and lane.empty):
             del self._lanes[lane.endpoint_id]
             return
         if endpoint is None or not endpoint.active:

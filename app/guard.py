@@ -58,7 +58,8 @@ class Guard:
     """The address rules.
 
     Public addresses are reached over https. Addresses in `allow_networks` (CIDRs) are reached too, whatever they are,
-    also over plain http. Everything else is refused.
+    also over plain http. Everything else is refused, IPv4 addresses inside IPv6 ones included: which machine a NAT64 or
+    6to4 relay puts behind them is not for us to know.
     """
 
     def __init__(self, allow_networks: Sequence[str] = (), *, resolve: Resolve = resolve_name) -> None:
@@ -71,9 +72,11 @@ class Guard:
         address = embedded_ipv4(outer) or outer
         if self._allows(outer) or self._allows(address):
             return
+        spelled = str(outer) if address is outer else f"{outer} (that is {address})"
         if kind := _kind_of(address):
-            spelled = str(outer) if address is outer else f"{outer} (that is {address})"
             raise AddressRefused(f"{spelled} is {kind} address; allow it with {ALLOW_SETTING}")
+        if address is not outer:
+            raise AddressRefused(f"{spelled} hides an address in another one; allow it with {ALLOW_SETTING}")
         if plain:
             raise AddressRefused(
                 f"plain http goes only to networks in {ALLOW_SETTING}, and {outer} is in none; use https"

@@ -128,10 +128,9 @@ class Lane:
         """True when nothing is in it or on its way into it."""
         return not (self.held or self.claiming)
 
-    @property
-    def idle(self) -> bool:
-        """True when nothing would be forgotten with it."""
-        return self.empty and not self.stored_work and self.health is WELL
+    def is_idle(self, now: float) -> bool:
+        """True when nothing would be forgotten with it, its pace included."""
+        return self.empty and not self.stored_work and self.health is WELL and self._not_before <= now
 
     def drop_expired(self, now_ms: int) -> int:
         """Lets go of deliveries whose lease would end during an attempt; how many. The store gives them out again."""

@@ -414,6 +414,19 @@ async def test_a_rate_limit_spreads_the_attempts(database_url: str, tmp_path: Pa
         assert asyncio.get_running_loop().time() - began >= 10 / 20
 
 
+async def test_a_slow_rate_holds_for_events_that_come_one_by_one(gateway: Gateway, sink: Sink) -> None:
+    account = await add_account(gateway, "mailgun")
+    await add_endpoint(gateway, sink.url, rate_limit_per_s=0.01)
+    await account.post("opened")
+    await until_delivery(gateway, "delivered")
+    for _ in range(2):  # two looks at the store, in which what is idle is let go
+        await gateway.sender._look()  # pyright: ignore[reportPrivateUsage]
+    await account.post("opened")
+    assert [row["status"] for row in await until_delivery(gateway, "sending")] == ["delivered", "sending"]
+    await asyncio.sleep(0.1)
+    assert len(sink.requests) == 1
+
+
 async def test_a_test_event_goes_to_its_endpoint_alone(gateway: Gateway, sink: Sink) -> None:
     async with serve() as other:
         endpoint_id, _ = await add_endpoint(gateway, sink.url, "bounce")

@@ -56,7 +56,9 @@ REFUSED_ADDRESSES = {
     "ff0e::1": "a multicast",
 }
 
-PUBLIC_ADDRESSES = ["1.1.1.1", "8.8.8.8", "172.32.0.1", "2606:4700:4700::1111", "::ffff:8.8.8.8", "64:ff9b::8.8.8.8"]
+PUBLIC_ADDRESSES = ["1.1.1.1", "8.8.8.8", "172.32.0.1", "2606:4700:4700::1111"]
+
+HIDDEN_ADDRESSES = ["::8.8.8.8", "::ffff:8.8.8.8", "::ffff:0:8.8.8.8", "64:ff9b::8.8.8.8", "2002:808:808::1"]
 
 ODD_URLS = {
     "": "begins with https",
@@ -161,6 +163,13 @@ def test_the_reason_names_the_address_and_the_setting() -> None:
 def test_the_reason_says_which_address_hides_in_another() -> None:
     reason = refusal(Guard(), "https://[64:ff9b::a00:1]/")
     assert reason.startswith("64:ff9b::a00:1 (that is 10.0.0.1) is a private address")
+
+
+@pytest.mark.parametrize("address", HIDDEN_ADDRESSES)
+def test_a_public_address_inside_another_is_refused_unless_it_is_allowed(address: str) -> None:
+    assert "(that is 8.8.8.8) hides an address" in refusal(Guard(), f"https://[{address}]/")
+    for network in (address, "8.8.8.0/24"):
+        Guard([network]).check_url(f"https://[{address}]/")
 
 
 def test_an_allowed_ipv4_network_covers_its_mapped_addresses() -> None:

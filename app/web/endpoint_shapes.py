@@ -247,6 +247,11 @@ _OURS = FRAMING_HEADERS | {"accept-encoding", "content-encoding", "content-type"
 _OUR_PREFIXES = ("webhook-", "x-webhook-")
 
 
+def _as_servers_read(name: str) -> str:
+    """In small letters, and with hyphens: WSGI, CGI and PHP know no difference between those and underscores."""
+    return name.lower().replace("_", "-")
+
+
 def _check_headers(headers: dict[str, str]) -> Iterator[str]:
     if len(headers) > HEADERS_MAX:
         yield f"holds {len(headers)} headers; {HEADERS_MAX} are allowed."
@@ -255,9 +260,9 @@ def _check_headers(headers: dict[str, str]) -> Iterator[str]:
             yield f'"{name[:100]}" is not a header name; use letters, digits and hyphens.'
         elif value == HIDDEN:
             yield f'give the value of {name} itself: "{HIDDEN}" stands for one that is not shown.'
-        elif name.lower() in _OURS or name.lower().startswith(_OUR_PREFIXES):
+        elif _as_servers_read(name) in _OURS or _as_servers_read(name).startswith(_OUR_PREFIXES):
             yield f"{name} is set by the gateway; leave it out."
         elif len(value) > HEADER_VALUE_CHARS_MAX or not _VALUE.fullmatch(value):
             yield f"the value of {name} must be printable ASCII of at most {HEADER_VALUE_CHARS_MAX} characters."
-    if len({name.lower() for name in headers}) < len(headers):
+    if len({_as_servers_read(name) for name in headers}) < len(headers):
         yield "names a header twice; upper and lower case are the same."

@@ -194,6 +194,7 @@ BAD_INPUT: list[tuple[dict[str, Any], str, str]] = [
     ({"transform": "{"}, "transform", "position"),
     ({"headers": {"Content-Type": "text/plain"}}, "headers", "set by the gateway"),
     ({"headers": {"webhook-id": "1"}}, "headers", "set by the gateway"),
+    ({"headers": {"Webhook_Signature": "1"}}, "headers", "set by the gateway"),
     ({"headers": {"X-Webhook-Signature": "1"}}, "headers", "set by the gateway"),
     ({"headers": {"X A": "1"}}, "headers", "not a header name"),
     ({"headers": {"X-A": "1\r\nX-B: 2"}}, "headers", "printable ASCII"),
