@@ -89,7 +89,7 @@ class Postbox:
     async def _send(self, mail: Mail) -> None:
         try:
             await asyncio.to_thread(_deliver, self._server, self._message(mail), mail.recipients)
-        except (OSError, smtplib.SMTPException) as error:
+        except (OSError, smtplib.SMTPException, UnicodeError) as error:  # smtplib takes ASCII alone in some places
             await self._failed(mail, error)
         else:
             await mails.remove(self._engine, mail)

@@ -172,6 +172,38 @@ async def test_attempts_that_fail_are_told_with_the_endpoint_but_not_its_path(
     assert b"s3cret" not in fired.body
 
 
+@pytest.mark.parametrize(
+    ("kind", "threshold", "measures"),
+    [
+        ("failure_rate", 0.5, {"attempt.5xx": 5, "attempt.delivered": 5}),
+        ("bounce_rate", 0.1, {"event.email.bounced": 1, "event.email.delivered": 9}),
+        ("complaint_rate", 0.01, {"event.email.complaint": 1, "event.email.delivered": 10}),
+        ("rejected", 10, {"receipt.rejected": 10}),
+        ("quarantined", 10, {"receipt.quarantined": 10}),
+    ],
+)
+async def test_every_kind_that_counts_fires_once_from_the_least_number_on_and_resolves_once(
+    gateway: Gateway, clock: FrozenClock, sink: Sink, kind: str, threshold: float, measures: dict[str, int]
+) -> None:
+    await add_account(gateway, "resend", "prod")
+    endpoint, _ = await add_endpoint(gateway, sink.url, "bounce")
+    of, about = ("endpoint", endpoint) if KINDS[kind].of == "endpoint" else ("source", 1)
+    await rule(gateway, kind, threshold, min_count=11)
+    for measure, count in measures.items():
+        await counted(gateway, measure, count, kind=of, subject_id=about)
+    await watch(gateway, clock, seconds=20)
+    assert await told(gateway) == ([] if kind.endswith("_rate") else ["alert.fired"])
+    clock.advance(minutes=1)
+    for measure, count in measures.items():
+        await counted(gateway, measure, count, kind=of, subject_id=about)
+    for _ in range(3):
+        await watch(gateway, clock, seconds=20)
+    assert await told(gateway) == ["alert.fired"]
+    for _ in range(3):
+        await watch(gateway, clock, minutes=12)
+    assert await told(gateway) == ["alert.fired", "alert.resolved"]
+
+
 async def test_what_fires_for_an_endpoint_that_goes_has_passed(gateway: Gateway, clock: FrozenClock) -> None:
     endpoint, _ = await add_endpoint(gateway, "https://crm.example.com/hook")
     await rule(gateway, "failure_rate", 0.5, endpoint_id=endpoint)
@@ -346,6 +378,30 @@ async def test_a_mail_goes_over_tls_to_a_server_that_proves_itself(
             clock.advance(minutes=10)
             await until_no_mail_waits(gateway)
     assert len(server.mails) == 1
+
+
+async def test_a_server_whose_name_cannot_be_one_does_not_end_the_sending_of_mails(
+    database_url: str, tmp_path: Path, clock: FrozenClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mails_module, "LOOK_INTERVAL_S", 0.02)
+    settings = settings_for(
+        database_url,
+        tmp_path,
+        smtp_url="smtp://mail..example.com",
+        alert_mail_from="mailweir@example.com",
+        alert_mail_to="ops@example.com",
+    )
+    async with opened(settings, clock) as gateway:
+        await no_rules(gateway)
+        await add_account(gateway, "resend", "prod")
+        await rule(gateway, "rejected", 5)
+        await counted(gateway, "receipt.rejected", 6)
+        await watch(gateway, clock, seconds=20)
+        async with asyncio.timeout(10):
+            for tries in (1, 2):
+                while await tried_mails(gateway) < tries:
+                    await asyncio.sleep(0.01)
+                clock.advance(hours=1)
 
 
 async def tried_mails(gateway: Gateway) -> int:
