@@ -107,16 +107,53 @@ class AlertList(msgspec.Struct):
 @get("/", operation_id="listAlerts")
 async def list_alerts(request: ApiRequest) -> AlertList:
     """List the alert rules and what fires."""
-    engine, environment_id = gateway_of(request).engine, principal_of(request).environment_id
-    firing = await alerts.read_firing(engine, environment_id)
-    return AlertList([_shown(request, alert, firing) for alert in await alerts.list_alerts(engine, environment_id)])
+    return AlertList(await all_alerts(request))
 
 
 @post("/", operation_id="createAlert", opt={"body": AlertNew, "fails": [409]})
 async def create_alert(request: ApiRequest) -> Alert:
     """Add a rule."""
+    return await add_alert(request, await read_body(request, AlertNew))
+
+
+@get("/{alert_id:int}", operation_id="getAlert")
+async def get_alert(request: ApiRequest, alert_id: FromPath[int]) -> Alert:
+    """Show one rule and what fires under it."""
+    return await one_alert(request, alert_id)
+
+
+@patch("/{alert_id:int}", operation_id="changeAlert", opt={"body": AlertChange})
+async def patch_alert(request: ApiRequest, alert_id: FromPath[int]) -> Alert:
+    """Change a rule. What fires stays until it is judged anew; a rule that is not active any more fires for nobody."""
+    return await change_alert(request, alert_id, await read_body(request, AlertChange))
+
+
+@delete("/{alert_id:int}", operation_id="deleteAlert")
+async def delete_alert(request: ApiRequest, alert_id: FromPath[int]) -> None:
+    """Take a rule away; what fires under it is told no more."""
+    await remove_alert(request, alert_id)
+
+
+ALERTS = Router(
+    "/alerts", route_handlers=[list_alerts, create_alert, get_alert, patch_alert, delete_alert], tags=["Alerts"]
+)
+
+
+async def all_alerts(request: ApiRequest) -> list[Alert]:
+    """The rules of the caller's environment, with what fires."""
+    engine, environment_id = gateway_of(request).engine, principal_of(request).environment_id
+    firing = await alerts.read_firing(engine, environment_id)
+    return [_shown(request, alert, firing) for alert in await alerts.list_alerts(engine, environment_id)]
+
+
+async def one_alert(request: ApiRequest, alert_id: int) -> Alert:
+    """A rule, with what fires. Raises Problem 404."""
+    return await _with_state(request, await _found(request, alert_id))
+
+
+async def add_alert(request: ApiRequest, wanted: AlertNew) -> Alert:
+    """The new rule. Raises Problem 422, AlertsFull."""
     gateway, environment_id = gateway_of(request), principal_of(request).environment_id
-    wanted = await read_body(request, AlertNew)
     kind = KINDS[wanted.kind]
     about = await _about(request, wanted)
     _check(request, wanted.kind, wanted)
@@ -133,17 +170,9 @@ async def create_alert(request: ApiRequest) -> Alert:
     return _shown(request, await alerts.create_alert(gateway.engine, environment_id, new, gateway.clock.now()), {})
 
 
-@get("/{alert_id:int}", operation_id="getAlert")
-async def get_alert(request: ApiRequest, alert_id: FromPath[int]) -> Alert:
-    """Show one rule and what fires under it."""
-    return await _with_state(request, await _found(request, alert_id))
-
-
-@patch("/{alert_id:int}", operation_id="changeAlert", opt={"body": AlertChange})
-async def change_alert(request: ApiRequest, alert_id: FromPath[int]) -> Alert:
-    """Change a rule. What fires stays until it is judged anew; a rule that is not active any more fires for nobody."""
-    gateway, wanted = gateway_of(request), await read_body(request, AlertChange)
-    present = await _found(request, alert_id)
+async def change_alert(request: ApiRequest, alert_id: int, wanted: AlertChange) -> Alert:
+    """The rule as it is then. Raises Problem 404, 422."""
+    gateway, present = gateway_of(request), await _found(request, alert_id)
     _check(request, present.kind, wanted)
     changes = {name: value for name, value in msgspec.structs.asdict(wanted).items() if value is not UNSET}
     environment_id, now = principal_of(request).environment_id, gateway.clock.now()
@@ -153,17 +182,11 @@ async def change_alert(request: ApiRequest, alert_id: FromPath[int]) -> Alert:
     return await _with_state(request, changed)
 
 
-@delete("/{alert_id:int}", operation_id="deleteAlert")
-async def delete_alert(request: ApiRequest, alert_id: FromPath[int]) -> None:
-    """Take a rule away; what fires under it is told no more."""
+async def remove_alert(request: ApiRequest, alert_id: int) -> None:
+    """Takes the rule away. Raises Problem 404."""
     number = known_number(alert_id, "alert")
     if not await alerts.delete_alert(gateway_of(request).engine, principal_of(request).environment_id, number):
         raise not_found("alert", alert_id)
-
-
-ALERTS = Router(
-    "/alerts", route_handlers=[list_alerts, create_alert, get_alert, change_alert, delete_alert], tags=["Alerts"]
-)
 
 
 async def _found(request: ApiRequest, alert_id: int) -> alerts.Alert:

@@ -8,6 +8,7 @@ from litestar.plugins.jinja import JinjaTemplateEngine
 from litestar.template import TemplateConfig
 from litestar.types import ControllerRouterHandler
 
+from app.web.pages.alerts import ALERT_PAGES
 from app.web.pages.assets import static_file
 from app.web.pages.entrance import Entrance
 from app.web.pages.errors import PAGE_EXCEPTION_HANDLERS
@@ -38,6 +39,7 @@ PAGES = [
     Pages("Messages", "/messages", MESSAGES),
     Pages("Sources", "/sources", [*SOURCE_PAGES, *WIZARD, *WAITING]),
     Pages("Receipts", "/receipts", RECEIPTS),
+    Pages("Alerts", "/alerts", ALERT_PAGES),
     Pages("Settings", "/settings", SETTINGS),
     Pages("API reference", "/docs", REFERENCE),
 ]
