@@ -7,7 +7,7 @@ RUN_READY := .venv/.ready-run
 TEST_READY := .venv/.ready-test
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run demo test check format bench constraints clean help
+.PHONY: run demo test check format bench screenshots constraints clean help
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -34,6 +34,9 @@ format: $(TEST_READY) ## format and mend what the linter can
 
 bench: $(TEST_READY) ## measure throughput and latency on this machine
 	@$(BIN)/python -m bench
+
+screenshots: $(TEST_READY) ## take the pictures of the README anew; needs Chromium
+	@$(BIN)/python docs/screenshots.py
 
 constraints: ## choose anew the exact versions to install, with their hashes
 	@$(PYTHON) -m venv .venv-constraints && .venv-constraints/bin/pip install --quiet uv
