@@ -403,15 +403,17 @@ class Sender:
             self.bell.ring()
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(self._tell(work))
+        task = asyncio.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
 
-    async def _tell(self, work: Coroutine[None, None, None]) -> None:
-        try:
-            await work
-        except StoreUnavailable as error:
-            log.warning("sender.store_unavailable", error=str(error))
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        fault = None if task.cancelled() else task.exception()
+        if isinstance(fault, (StoreUnavailable, *STORE_ERRORS)):
+            log.warning("sender.store_unavailable", error=str(getattr(fault, "orig", fault)))
+        elif fault is not None:
+            log.error("sender.crashed", exc_info=fault)
 
 
 def _item(endpoint_id: int, row: Claimed, claim: Claim) -> Item:
