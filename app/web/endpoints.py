@@ -1,59 +1,19 @@
 """The subscribers' registrations: `/api/webhooks/manage`."""
 
-from typing import Annotated, Any, Literal
-
 import msgspec
 from litestar import Router, delete, get, patch, post
 from litestar.params import FromPath
-from msgspec import UNSET, Meta, UnsetType
 
-from app.bulk import PER_SECOND_DEFAULT
-from app.gateway import Gateway
 from app.store import endpoints
-from app.store.endpoints import NewEndpoint
-from app.store.ids import EVENT, public_id
-from app.store.jobs import Order
-from app.store.tables import RECOVER_FAILED, RECOVER_MISSING
-from app.web.context import ApiRequest, gateway_of, known_number, principal_of
-from app.web.endpoint_answers import check_active, found_endpoint, new_secret, shown_endpoint, still_there
-from app.web.endpoint_shapes import (
-    EnabledEndpoint,
-    Endpoint,
-    EndpointChange,
-    EndpointInput,
-    EndpointList,
-    EndpointNew,
-    check_endpoint,
-)
-from app.web.event_words import kept_words
+from app.web import endpoint_changes
+from app.web.context import ApiRequest, gateway_of, principal_of
+from app.web.endpoint_answers import found_endpoint, shown_endpoint
+from app.web.endpoint_changes import Enable, Recover
+from app.web.endpoint_shapes import EnabledEndpoint, Endpoint, EndpointChange, EndpointList, EndpointNew
 from app.web.input import read_body
-from app.web.jobs import BulkJob, DryRun, PerSecond, begin_job
-from app.web.paging import Moment
-from app.web.problems import invalid, not_found
-from app.web.resending import probe_soon
+from app.web.jobs import BulkJob
 from app.web.rotation import rotate_secret
 from app.web.shaping_trials import try_shaping
-
-
-class Recover(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """What is to be sent again, and how fast."""
-
-    since: Moment
-    until: Moment | UnsetType = UNSET
-    status: Annotated[
-        Literal["failed", "missing"],
-        Meta(description="failed: every attempt failed; missing: there never was a delivery."),
-    ] = "failed"
-    dry_run: DryRun = False
-    per_second: PerSecond = PER_SECOND_DEFAULT
-
-
-class Enable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """What is to become of the deliveries that were held."""
-
-    held: Annotated[Literal["send", "drop"], Meta(description="send: they are due now; drop: they are cancelled.")] = (
-        "send"
-    )
 
 
 class TestSent(msgspec.Struct):
@@ -73,18 +33,7 @@ async def list_endpoints(request: ApiRequest) -> EndpointList:
 @post("/", operation_id="createEndpoint", opt={"body": EndpointNew})
 async def create_endpoint(request: ApiRequest) -> Endpoint:
     """Register an endpoint. Its secret, given or generated, is in this answer alone."""
-    gateway, wanted = gateway_of(request), await read_body(request, EndpointNew)
-    await _check(gateway, wanted)
-    secret = new_secret("hmac" if wanted.signature is UNSET else wanted.signature, wanted.secret)
-    made = await endpoints.create_endpoint(
-        gateway.engine,
-        gateway.vault,
-        principal_of(request).environment_id,
-        NewEndpoint(**_given(wanted), secrets=[secret]),
-        gateway.clock.now(),
-    )
-    await gateway.registry.reload()
-    return await shown_endpoint(request, made, secret, wanted.headers)
+    return await endpoint_changes.add(request, await read_body(request, EndpointNew))
 
 
 @get("/{endpoint_id:int}", operation_id="getEndpoint")
@@ -99,83 +48,31 @@ async def change_endpoint(request: ApiRequest, endpoint_id: FromPath[int]) -> En
 
     Absent fields stay as they are, null takes an optional one away; a new secret replaces every old one at once.
     """
-    gateway, wanted = gateway_of(request), await read_body(request, EndpointChange)
-    present = await found_endpoint(request, endpoint_id)
-    if wanted.secret is not UNSET and wanted.signature is UNSET and present.signature == "ed25519":
-        wanted.signature = "ed25519"
-    await _check(gateway, wanted)
-    changes = _given(wanted)
-    secret = None
-    if wanted.secret is not UNSET or wanted.signature not in (UNSET, present.signature):
-        kind = present.signature if wanted.signature is UNSET else wanted.signature
-        secret = new_secret(kind, wanted.secret)
-        changes["secrets"] = [secret]
-    changed = await endpoints.change_endpoint(
-        gateway.engine,
-        gateway.vault,
-        principal_of(request).environment_id,
-        present.id,
-        endpoints.EndpointChange(**changes),
-        gateway.clock.now(),
-        gateway.registry.reload,
-    )
-    gateway.sender.bell.ring()
-    return await shown_endpoint(request, still_there(changed, endpoint_id), secret, wanted.headers)
+    return await endpoint_changes.change(request, endpoint_id, await read_body(request, EndpointChange))
 
 
 @delete("/{endpoint_id:int}", operation_id="deleteEndpoint")
 async def delete_endpoint(request: ApiRequest, endpoint_id: FromPath[int]) -> None:
     """Take an endpoint away; what it is still owed is cancelled, what it got stays in the log."""
-    gateway = gateway_of(request)
-    number = known_number(endpoint_id, "endpoint")
-    environment_id = principal_of(request).environment_id
-    now, make_known = gateway.clock.now(), gateway.registry.reload
-    if not await endpoints.delete_endpoint(gateway.engine, gateway.vault, environment_id, number, now, make_known):
-        raise not_found("endpoint", endpoint_id)
+    await endpoint_changes.remove(request, endpoint_id)
 
 
 @post("/{endpoint_id:int}/enable", operation_id="enableEndpoint", status_code=200, opt={"body": Enable})
 async def enable_endpoint(request: ApiRequest, endpoint_id: FromPath[int]) -> EnabledEndpoint:
     """Send to the endpoint again; what was held for it is due now, or cancelled."""
-    gateway, wanted = gateway_of(request), await read_body(request, Enable)
-    number = known_number(endpoint_id, "endpoint")
-    of_theirs = (gateway.engine, principal_of(request).environment_id, number, gateway.clock.now())
-    cancelled = await endpoints.drop_held(*of_theirs) if wanted.held == "drop" else 0
-    enabled = await endpoints.enable_endpoint(*of_theirs, gateway.registry.reload)
-    gateway.sender.bell.ring()
-    answer = await shown_endpoint(request, still_there(enabled, endpoint_id))
-    return EnabledEndpoint(**{name: getattr(answer, name) for name in answer.__struct_fields__}, cancelled=cancelled)
+    return await endpoint_changes.enable(request, endpoint_id, await read_body(request, Enable))
 
 
 @post("/{endpoint_id:int}/test", operation_id="testEndpoint", status_code=202, opt={"fails": [409]})
 async def test_endpoint(request: ApiRequest, endpoint_id: FromPath[int]) -> TestSent:
     """Send the endpoint a webhook.test event; GET /api/events/{event_id} tells how it went."""
-    gateway = gateway_of(request)
-    present = await found_endpoint(request, endpoint_id)
-    check_active(present)
-    await probe_soon(gateway, present.id)
-    event = await gateway.ingest.send_test(principal_of(request).environment_id, present.id)
-    return TestSent(public_id(EVENT, event))
+    return TestSent(await endpoint_changes.send_test(request, endpoint_id))
 
 
 @post("/{endpoint_id:int}/recover", operation_id="recoverEndpoint", status_code=202, opt={"body": Recover})
 async def recover_endpoint(request: ApiRequest, endpoint_id: FromPath[int]) -> BulkJob:
     """Send again what failed, or what the endpoint asks for and never got, as a job."""
-    wanted = await read_body(request, Recover)
-    present = await found_endpoint(request, endpoint_id)
-    check_active(present)
-    kind = RECOVER_MISSING if wanted.status == "missing" else RECOVER_FAILED
-    order = Order(
-        environment_id=principal_of(request).environment_id,
-        kind=kind,
-        endpoint_id=present.id,
-        since=wanted.since,
-        until=wanted.until or gateway_of(request).clock.now(),
-        per_second=wanted.per_second,
-    )
-    if not wanted.dry_run:
-        await probe_soon(gateway_of(request), present.id)
-    return await begin_job(request, order, dry_run=wanted.dry_run)
+    return await endpoint_changes.recover(request, endpoint_id, await read_body(request, Recover))
 
 
 ENDPOINTS = Router(
@@ -194,17 +91,3 @@ ENDPOINTS = Router(
     ],
     tags=["Endpoints"],
 )
-
-
-async def _check(gateway: Gateway, wanted: EndpointInput) -> None:
-    if errors := await check_endpoint(wanted, gateway.guard):
-        raise invalid(errors)
-    if wanted.events is not UNSET:
-        wanted.events = kept_words(wanted.events)
-
-
-def _given(wanted: EndpointInput) -> dict[str, Any]:
-    """The fields that are there, as the store takes them."""
-    given = {name: value for name, value in msgspec.structs.asdict(wanted).items() if value is not UNSET}
-    given.pop("secret", None)
-    return given

@@ -36,8 +36,12 @@ class Rotation(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 )
 async def rotate_secret(request: ApiRequest, endpoint_id: FromPath[int]) -> Endpoint:
     """Give the endpoint a new secret, which is in this answer alone; those before it sign along for a while."""
-    gateway, wanted = gateway_of(request), await read_body(request, Rotation)
-    present = await found_endpoint(request, endpoint_id)
+    return await give_secret(request, endpoint_id, await read_body(request, Rotation))
+
+
+async def give_secret(request: ApiRequest, endpoint_id: int, wanted: Rotation) -> Endpoint:
+    """The endpoint with its new secret, which is shown this once. Raises Problem 404, 409, 422."""
+    gateway, present = gateway_of(request), await found_endpoint(request, endpoint_id)
     _check(wanted, present.signature)
     secret = new_secret(present.signature, wanted.secret)
     rotated = await endpoints.rotate_secret(

@@ -9,10 +9,10 @@ from litestar import post
 from litestar.params import FromPath
 from msgspec import UNSET, Meta, UnsetType
 
+from adapters.expressions import Expression
 from app.registry import subscribed_types
 from app.shaping import ShapedEvent, StoredEvent, try_on
 from app.store import log
-from app.store.endpoints import Endpoint
 from app.store.ids import EVENT, public_id
 from app.store.log import EventFilter
 from app.store.views import FollowedEvent
@@ -51,7 +51,14 @@ async def try_shaping(request: ApiRequest, endpoint_id: FromPath[int]) -> TriedS
     present = await found_endpoint(request, endpoint_id)
     filter_ = compiled("filter", present.filter if wanted.filter is UNSET else wanted.filter)
     transform = compiled("transform", present.transform if wanted.transform is UNSET else wanted.transform)
-    found = await (_one(request, wanted.event_id) if wanted.event_id else _recent(request, present))
+    found = await (_one(request, wanted.event_id) if wanted.event_id else recent(request, present.events))
+    return await try_on_events(request, found, filter_, transform)
+
+
+async def try_on_events(
+    request: ApiRequest, found: Sequence[FollowedEvent], filter_: Expression | None, transform: Expression | None
+) -> TriedShaping:
+    """What would become of each of the events."""
     events = [StoredEvent(public_id(EVENT, event.id), event.type, event.body) for event in found]
     async with _turns:
         # A thread, because the evaluations of one trial may take longer together than the event loop can spare.
@@ -60,9 +67,10 @@ async def try_shaping(request: ApiRequest, endpoint_id: FromPath[int]) -> TriedS
     return TriedShaping(len(shaped), sum(event.matched for event in shaped), shaped)
 
 
-async def _recent(request: ApiRequest, endpoint: Endpoint) -> Sequence[FollowedEvent]:
+async def recent(request: ApiRequest, words: str) -> Sequence[FollowedEvent]:
+    """The last events of the types that a subscription names."""
     engine, environment_id = gateway_of(request).engine, principal_of(request).environment_id
-    return await log.recent_events(engine, environment_id, subscribed_types(endpoint.events), EVENTS_TRIED_MAX)
+    return await log.recent_events(engine, environment_id, subscribed_types(words), EVENTS_TRIED_MAX)
 
 
 async def _one(request: ApiRequest, event_id: str) -> Sequence[FollowedEvent]:

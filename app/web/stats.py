@@ -166,19 +166,21 @@ async def get_source_stats(request: ApiRequest, name: FromPath[str]) -> SourceSt
 @get("/{endpoint_id:int}/stats", operation_id="getEndpointStats", opt={"query": StatsQuery})
 async def get_endpoint_stats(request: ApiRequest, endpoint_id: FromPath[int]) -> EndpointStats:
     """Show what was sent to one endpoint, in total and by the bucket, and what it is owed now."""
-    engine, endpoint, stretch = (
-        gateway_of(request).engine,
-        await found_endpoint(request, endpoint_id),
-        _stretch(request),
-    )
-    went = await _counts(request, ENDPOINT, stretch, endpoint.id)
+    endpoint = await found_endpoint(request, endpoint_id)
+    return await endpoint_stats(request, endpoint.id, _stretch(request))
+
+
+async def endpoint_stats(request: ApiRequest, endpoint_id: int, stretch: Stretch) -> EndpointStats:
+    """What was sent to an endpoint of the caller's environment, and what it is owed now."""
+    engine = gateway_of(request).engine
+    went = await _counts(request, ENDPOINT, stretch, endpoint_id)
     due = await stats.oldest_due(engine, principal_of(request).environment_id)
     return EndpointStats(
         **stretch.fields(),
-        endpoint_id=endpoint.id,
+        endpoint_id=endpoint_id,
         outbound=endpoint_figures(added_up(went)),
-        queue=await stats.read_queue(engine, endpoint.id),
-        oldest_due_at=_if_due(request, due.get(endpoint.id)),
+        queue=await stats.read_queue(engine, endpoint_id),
+        oldest_due_at=_if_due(request, due.get(endpoint_id)),
         buckets=[EndpointBucket(iso_millis(at), endpoint_figures(went.get(at, {}))) for at in stretch.starts()],
     )
 
@@ -206,7 +208,11 @@ def _if_due(request: ApiRequest, due_at: datetime | None) -> str | None:
 
 def _stretch(request: ApiRequest) -> Stretch:
     """What the query asks for, in whole buckets. Raises Problem 422."""
-    query, now = read_query(request, StatsQuery), gateway_of(request).clock.ms()
+    return stretch_of(read_query(request, StatsQuery), gateway_of(request).clock.ms())
+
+
+def stretch_of(query: StatsQuery, now: int) -> Stretch:
+    """The same, where `now` is milliseconds since 1970. Raises Problem 422."""
     until = min(now, _ms(query.until)) if query.until else now
     since = max(0, _ms(query.since) if query.since else until - round(SPAN_DEFAULT.total_seconds() * 1000))
     if since >= until:

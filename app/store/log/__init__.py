@@ -1,7 +1,7 @@
 """What happened: events, deliveries and receipts, in pages and one by one. Nobody sees another environment's rows."""
 
 from app.store.log.counts import count_open
-from app.store.log.deliveries import DeliveryFilter, get_delivery, list_deliveries, list_states
+from app.store.log.deliveries import DeliveryFilter, Tried, get_delivery, list_deliveries, list_states, recent_attempts
 from app.store.log.events import EventFilter, follow_events, get_event, list_events, recent_events
 from app.store.log.following import (
     count_between,
@@ -24,6 +24,7 @@ __all__ = [
     "Reach",
     "ReceiptFilter",
     "Span",
+    "Tried",
     "count_between",
     "count_open",
     "events_after",
@@ -43,5 +44,6 @@ __all__ = [
     "list_states",
     "newest_event",
     "odd_receipts",
+    "recent_attempts",
     "recent_events",
 ]

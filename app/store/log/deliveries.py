@@ -33,6 +33,21 @@ _attempt, _endpoint = table_of(AttemptRow), table_of(EndpointRow)
 _environment_id = looked_up(event.c.environment_id, delivery.c.event_id)
 
 
+DELIVERIES_LOOKED_AT_MAX = 100
+
+
+class Tried(msgspec.Struct, frozen=True):
+    """An attempt in the history of an endpoint."""
+
+    delivery_id: str
+    number: int
+    started_at: str
+    duration_ms: int
+    status_code: int | None
+    error: str | None
+    error_kind: str | None
+
+
 class DeliveryFilter(msgspec.Struct, frozen=True):
     """Which deliveries; `status_code` is of the last attempt, `type` the event's."""
 
@@ -93,6 +108,44 @@ async def states_by_event(connection: AsyncConnection, event_ids: Sequence[int])
         )
         found.setdefault(row.event_id, []).append(state)
     return found
+
+
+async def recent_attempts(engine: AsyncEngine, endpoint_id: int, limit: int) -> Sequence[Tried]:
+    """The last attempts to an endpoint, the oldest of them first.
+
+    Those of its newest deliveries, and of the ones that wait for another attempt: behind a backlog these are older.
+    """
+    newest = _ids_of(endpoint_id).order_by(delivery.c.id.desc())
+    again = _ids_of(endpoint_id).where(has_status(PENDING)).order_by(delivery.c.due_at.desc())
+    async with engine.connect() as connection:
+        ids = {*await connection.scalars(newest), *await connection.scalars(again)}
+        query = sa.select(
+            _attempt.c.delivery_id,
+            _attempt.c.id,
+            _attempt.c.number,
+            _attempt.c.duration_ms,
+            _attempt.c.status_code,
+            _attempt.c.error,
+            _attempt.c.error_kind,
+        ).where(_attempt.c.delivery_id.in_(ids))
+        rows = (await connection.execute(query.order_by(_attempt.c.id.desc()).limit(limit))).all()
+    return [_tried(row) for row in reversed(rows)]
+
+
+def _ids_of(endpoint_id: int) -> sa.Select[int]:
+    return sa.select(delivery.c.id).where(delivery.c.endpoint_id == endpoint_id).limit(DELIVERIES_LOOKED_AT_MAX)
+
+
+def _tried(row: sa.Row[Any]) -> Tried:
+    return Tried(
+        delivery_id=public_id(DELIVERY, row.delivery_id),
+        number=row.number,
+        started_at=iso_millis(time_ms(row.id)),
+        duration_ms=row.duration_ms,
+        status_code=row.status_code,
+        error=row.error,
+        error_kind=row.error_kind,
+    )
 
 
 def _conditions(wanted: DeliveryFilter) -> tuple[list[Condition], list[Condition]]:
