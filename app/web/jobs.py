@@ -114,7 +114,7 @@ async def list_jobs(request: ApiRequest) -> JobPage:
     page = await jobs.list_jobs(
         gateway_of(request).engine, environment_id, query.state or None, query.span(), query.limit
     )
-    return JobPage([_shown(job) for job in page.rows], cursor_text(page.next_cursor))
+    return JobPage([shown_job(job) for job in page.rows], cursor_text(page.next_cursor))
 
 
 @get("/jobs/{job_id:str}", operation_id="getJob")
@@ -143,7 +143,7 @@ async def begin_job(request: ApiRequest, order: Order, *, dry_run: bool) -> Bulk
     try:
         if dry_run:
             return _proposed(order, *await gateway.plans.count(order))
-        return _shown(await gateway.bulk.order(order))
+        return shown_job(await gateway.bulk.order(order))
     except Impossible as reason:
         raise Problem(409, str(reason)) from reason
 
@@ -178,10 +178,11 @@ async def _check_endpoint(request: ApiRequest, endpoint_id: int | None) -> None:
 def _found(job: Job | None, job_id: str) -> BulkJob:
     if job is None:
         raise not_found("job", job_id)
-    return _shown(job)
+    return shown_job(job)
 
 
-def _shown(job: Job) -> BulkJob:
+def shown_job(job: Job) -> BulkJob:
+    """A job as it is shown."""
     progress = {name: getattr(job, name) for name in ("state", "total", "total_exact", "done", "error")}
     return BulkJob(
         id=public_id(JOB, job.id),

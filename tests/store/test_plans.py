@@ -33,12 +33,13 @@ from app.store.log import (
     list_events,
     list_receipts,
     newest_event,
+    recent_attempts,
     timelines,
 )
 from app.store.moves import move
 from app.store.recovery import Owed
 from app.store.settling import settle_changed, settle_endpoints
-from app.store.stats import counts_by_bucket, counts_by_subject, last_heard, read_queue
+from app.store.stats import counts_by_bucket, counts_by_subject, last_heard, read_queue, read_queues
 from app.store.tables import DELIVERY_STATUSES, RECEIPT_STATUSES
 from app.store.transactions import writing
 from tests.store.world import World
@@ -369,3 +370,17 @@ async def test_a_queue_is_counted_along_the_index_of_its_status(
     steps = await plans(read_queue(world.engine, 1))
     for index in ("ix_delivery_due", "ix_delivery_lease", "ix_delivery_held"):
         assert any(index in step for step in steps), steps
+
+
+async def test_the_history_and_the_queues_of_endpoints_are_found_in_indexes(world: World, plans: Any) -> None:
+    endpoint, event_id = await world.endpoint(), await world.event()
+    await world.attempt(await world.delivery(event_id, endpoint.id), 1)
+    history = [step for step in await plans(recent_attempts(world.engine, endpoint.id, 10)) if "TEMP" not in step]
+    assert [step for step in history if "ix_delivery_endpoint" in step]
+    assert [step for step in history if "ix_delivery_due" in step]
+    assert [step for step in history if step.startswith("SCAN")] == []
+    queues = await plans(read_queues(world.engine, 1, 10))
+    counted = [step for step in queues if "delivery" in step]
+    for index in ("ix_delivery_due", "ix_delivery_held", "ix_delivery_lease", "ix_delivery_queued"):
+        assert [step for step in counted if index in step], counted
+    assert [step for step in counted if step.startswith("SCAN delivery") and "USING" not in step] == []

@@ -136,7 +136,7 @@ def _ids_of(endpoint_id: int) -> sa.Select[int]:
     return sa.select(delivery.c.id).where(delivery.c.endpoint_id == endpoint_id).limit(DELIVERIES_LOOKED_AT_MAX)
 
 
-def _tried(row: sa.Row[Any]) -> Tried:
+def _tried(row: Any) -> Tried:
     return Tried(
         delivery_id=public_id(DELIVERY, row.delivery_id),
         number=row.number,

@@ -27,7 +27,7 @@ def sparkline(values: Sequence[float], label: str, *, width: int = 120, height: 
     line = " ".join(points)
     area = f"0,{height} {line} {width},{height}" if points else ""
     drawn = Markup('<polygon class="area" points="{}"/><polyline class="line" points="{}"/>').format(area, line)
-    return _svg("spark", width, height, label, drawn)
+    return svg("spark", width, height, label, drawn)
 
 
 def stacked_bars(
@@ -37,7 +37,7 @@ def stacked_bars(
     top = max((sum(bar.parts) for bar in bars), default=0) or 1
     place = width / max(len(bars), 1)
     drawn = [_stack(bar, names, at * place, place, height, height / top) for at, bar in enumerate(bars)]
-    return _svg("bars", width, height, label, Markup("").join(drawn))
+    return svg("bars", width, height, label, Markup("").join(drawn))
 
 
 def _stack(bar: Bar, names: Sequence[str], left: float, place: float, height: float, scale: float) -> Markup:
@@ -61,5 +61,6 @@ _SVG = Markup(
 )
 
 
-def _svg(kind: str, width: int, height: int, label: str, drawn: Markup) -> Markup:
+def svg(kind: str, width: int, height: int, label: str, drawn: Markup) -> Markup:
+    """A picture of that kind, as wide as the style sheet says; `label` is read out in place of it."""
     return _SVG.format(kind, width, height, label, drawn)

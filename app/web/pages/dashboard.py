@@ -10,6 +10,9 @@ from litestar.types import ControllerRouterHandler
 
 from app.web.pages.alerts import ALERT_PAGES
 from app.web.pages.assets import static_file
+from app.web.pages.deliveries import DELIVERIES
+from app.web.pages.endpoint_editing import ENDPOINT_EDITING
+from app.web.pages.endpoints import ENDPOINTS
 from app.web.pages.entrance import Entrance
 from app.web.pages.errors import PAGE_EXCEPTION_HANDLERS
 from app.web.pages.events import EVENTS
@@ -17,6 +20,7 @@ from app.web.pages.login import LOGIN
 from app.web.pages.messages import MESSAGES
 from app.web.pages.overview import OVERVIEW
 from app.web.pages.receipts import RECEIPTS
+from app.web.pages.recoveries import RECOVERIES
 from app.web.pages.reference import REFERENCE
 from app.web.pages.rendering import PAGE_HEADERS, NavigationEntry, template_engine
 from app.web.pages.settings import SETTINGS
@@ -37,6 +41,8 @@ PAGES = [
     Pages("Overview", "/", OVERVIEW),
     Pages("Events", "/events", EVENTS),
     Pages("Messages", "/messages", MESSAGES),
+    Pages("Deliveries", "/deliveries", DELIVERIES),
+    Pages("Endpoints", "/endpoints", [*ENDPOINTS, *ENDPOINT_EDITING, *RECOVERIES]),
     Pages("Sources", "/sources", [*SOURCE_PAGES, *WIZARD, *WAITING]),
     Pages("Receipts", "/receipts", RECEIPTS),
     Pages("Alerts", "/alerts", ALERT_PAGES),

@@ -84,3 +84,8 @@ def _are(number: int) -> str:
 
 def _upper(text: str) -> str:
     return text[:1].upper() + text[1:]
+
+
+def endpoint_name(endpoint_id: int, url: str, description: str) -> str:
+    """What pages call an endpoint: its description or, without one, its URL without the scheme."""
+    return description or url.partition("://")[2] or f"Endpoint {endpoint_id}"
