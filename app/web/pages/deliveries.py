@@ -53,6 +53,8 @@ class AttemptShown(NamedTuple):
     request_body: str
     response_headers: str
     response_body: str
+    batch_size: int
+    """How many events the request had."""
 
 
 @get("/deliveries")
@@ -168,4 +170,5 @@ def _wire(view: AttemptView) -> dict[str, Any]:
         "request_body": laid_out(view.request.body),
         "response_headers": header_lines(view.response.headers),
         "response_body": laid_out(view.response.body),
+        "batch_size": msgspec.json.decode(view.batch)["size"] if view.batch else 1,
     }

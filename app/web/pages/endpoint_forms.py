@@ -13,6 +13,8 @@ from app.web.input import fit
 from app.web.problems import FieldError, Problem, invalid
 
 NO_RETRIES = "none"
+_TEXTS = ("url", "events", "description", "signature", "ordering", "delivery")
+_NUMBERS = ("max_in_flight", "rate_limit_per_s", "timeout_s", "batch_max_events", "batch_max_wait_ms")
 _UNITS = {"s": 1, "min": 60, "h": 3_600, "d": 86_400}
 _SPAN = re.compile(r"(?P<number>\d+(\.\d+)?) ?(?P<unit>s|min|h|d)?")
 _NUMBER = re.compile(r"\d+(?P<fraction>\.\d+)?")
@@ -38,6 +40,9 @@ class EndpointForm(msgspec.Struct):
     retry_max_age_s: str = ""
     retry_on: str = ""
     ordering: str = "none"
+    delivery: str = "single"
+    batch_max_events: str = ""
+    batch_max_wait_ms: str = ""
 
 
 def form_of(endpoint: Endpoint) -> EndpointForm:
@@ -57,6 +62,9 @@ def form_of(endpoint: Endpoint) -> EndpointForm:
         retry_max_age_s="" if endpoint.retry_max_age_s is None else span_text(endpoint.retry_max_age_s),
         retry_on=", ".join(map(str, endpoint.retry_on or ())),
         ordering=endpoint.ordering,
+        delivery=endpoint.delivery,
+        batch_max_events=_text(endpoint.batch_max_events),
+        batch_max_wait_ms=_text(endpoint.batch_max_wait_ms),
     )
 
 
@@ -89,11 +97,9 @@ def span_text(seconds: float) -> str:
 
 def _native(form: EndpointForm) -> dict[str, Any]:
     """As the API takes it; what is none of what is asked for stays a text, of which the API says what it should be."""
-    native: dict[str, Any] = {
-        name: getattr(form, name).strip() for name in ("url", "events", "description", "signature", "ordering")
-    }
+    native: dict[str, Any] = {name: getattr(form, name).strip() for name in _TEXTS}
     native |= {name: getattr(form, name).strip() or None for name in ("filter", "transform")}
-    native |= {name: _number(getattr(form, name)) for name in ("max_in_flight", "rate_limit_per_s", "timeout_s")}
+    native |= {name: _number(getattr(form, name)) for name in _NUMBERS}
     native["retry_max_age_s"] = _seconds(form.retry_max_age_s) if form.retry_max_age_s.strip() else None
     native["retry_schedule_s"] = _schedule(form.retry_schedule_s)
     native["retry_on"] = [_number(word) for word in split_words(form.retry_on)] or None

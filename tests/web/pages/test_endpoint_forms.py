@@ -34,6 +34,9 @@ SHOWN: dict[str, Any] = {
     "retry_max_age_s": 86400.0,
     "retry_on": ["5xx", 429],
     "ordering": "recipient",
+    "delivery": "batch",
+    "batch_max_events": 50,
+    "batch_max_wait_ms": 500,
     "old_secrets": [],
 }
 
@@ -41,7 +44,16 @@ SHOWN: dict[str, Any] = {
 def test_a_form_that_nobody_touched_changes_nothing() -> None:
     change = changed_endpoint(form_of(Endpoint(**SHOWN)))
     kept = {"description", "events", "filter", "transform", "max_in_flight", "rate_limit_per_s", "timeout_s", "url"}
-    for name in kept | {"retry_schedule_s", "retry_max_age_s", "retry_on", "ordering", "signature"}:
+    for name in kept | {
+        "delivery",
+        "batch_max_events",
+        "batch_max_wait_ms",
+        "retry_schedule_s",
+        "retry_max_age_s",
+        "retry_on",
+        "ordering",
+        "signature",
+    }:
         assert getattr(change, name) == SHOWN[name], name
     assert (change.headers, change.secret, change.active) == (UNSET, UNSET, UNSET)
 
