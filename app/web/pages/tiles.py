@@ -130,7 +130,9 @@ def _latency(outbound: EndpointFigures, endpoints: Sequence[EndpointFigures], by
     )
     if found is None:
         return Tile("Time to delivery", NOTHING, "no first attempt yet", line)
-    return Tile("Time to delivery", duration(found.p50), f"p95 {duration(found.p95)} · p99 {duration(found.p99)}", line)
+    return Tile(
+        "Time to delivery", duration(found.p50), f"p50 · p95 {duration(found.p95)} · p99 {duration(found.p99)}", line
+    )
 
 
 def _events(figures: SourceFigures) -> int:
