@@ -110,6 +110,12 @@ def is_unavailable(error: BaseException) -> bool:
     return error.connection_invalidated or (known[0] if known else isinstance(error, OperationalError))
 
 
+def is_locked(error: DBAPIError) -> bool:
+    """True when somebody else is writing to the SQLite file, and takes longer than one waits."""
+    codes = {getattr(cause, "sqlite_errorcode", 0) & 0xFF for cause in _causes(error.orig)}
+    return not codes.isdisjoint((sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED))
+
+
 def driver_message(error: BaseException) -> str:
     """What the driver said, without the statement and its parameters, which may be secrets."""
     return str(error.orig) if isinstance(error, DBAPIError) else str(error)

@@ -1,15 +1,19 @@
 """The tables for this version of the code."""
 
 from pathlib import Path
+from time import monotonic
 
 import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.store.errors import DatabaseTooNew
+from app.store.errors import DatabaseTooNew, is_locked
 from app.store.transactions import alone, writing
 
 HEAD = "0016"
 """The newest revision under `migrations/versions`; a database that is there needs nothing, not even Alembic."""
+
+TURN_WITHIN_S = 120.0
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _VERSION = sa.table("alembic_version", sa.column("version_num", sa.String))
@@ -20,12 +24,19 @@ async def migrate(engine: AsyncEngine) -> bool:
 
     Raises DatabaseTooNew, having changed nothing, when a newer version was here.
     """
-    if await current_revision(engine) == HEAD:
-        return False
-    async with writing(engine) as connection:
-        await alone(engine, connection)
-        await connection.run_sync(_upgrade)
-    return True
+    until = monotonic() + TURN_WITHIN_S
+    while await current_revision(engine) != HEAD:
+        try:
+            async with writing(engine) as connection:
+                await alone(engine, connection)
+                await connection.run_sync(_upgrade)
+        except DBAPIError as error:
+            # SQLite waits five seconds for whoever writes; a large database takes longer to change.
+            if not is_locked(error) or monotonic() > until:
+                raise
+        else:
+            return True
+    return False
 
 
 async def current_revision(engine: AsyncEngine) -> str | None:

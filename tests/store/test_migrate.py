@@ -1,6 +1,9 @@
 import asyncio
+import contextlib
+import sqlite3
 import sys
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -152,3 +155,20 @@ def _run_again(connection: sa.Connection) -> None:
     """The one revision, without those that came after it."""
     with Operations.context(MigrationContext.configure(connection)):
         import_module("app.store.migrations.versions.0012_recipients").upgrade()
+
+
+async def test_a_database_that_is_locked_for_longer_than_one_waits_is_migrated_after_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.store.engine.SQLITE_BUSY_TIMEOUT_S", 0.05)
+    path = tmp_path / "mailweir.db"
+    engine = open_engine(f"sqlite+aiosqlite:///{path}")
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("PRAGMA journal_mode=WAL")
+        other.execute("BEGIN IMMEDIATE")
+        migrating = asyncio.create_task(migrate(engine))
+        await asyncio.sleep(0.5)
+        assert not migrating.done()
+        other.execute("ROLLBACK")
+        assert await migrating is True
+    await engine.dispose()
