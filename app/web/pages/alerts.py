@@ -17,6 +17,7 @@ from app.web.input import fit
 from app.web.pages.alert_forms import KIND_FORMS, about, begun, examples, filled, in_words_of_the_form, wanted
 from app.web.pages.forms import read_fields
 from app.web.pages.rendering import page, redirect
+from app.web.pages.standings import endpoint_name
 from app.web.problems import AnyRequest, FieldError, Problem
 
 
@@ -104,7 +105,9 @@ async def _form(
         alert=alert,
         of_sources=of_sources,
         sources=names,
-        endpoints=[(endpoint.id, endpoint.description or endpoint.url) for endpoint in endpoints],
+        endpoints=[
+            (endpoint.id, endpoint_name(endpoint.id, endpoint.url, endpoint.description)) for endpoint in endpoints
+        ],
         mails=bool(gateway.settings.smtp_url),
         wrong=dict(in_words_of_the_form(kind, error) for error in errors),
     )

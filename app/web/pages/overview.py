@@ -14,31 +14,30 @@ from litestar.response import Redirect, Template
 from msgspec import Meta
 
 from adapters.events import EVENT_TYPES, iso_millis
-from app.bulk import PER_SECOND_DEFAULT
 from app.figures import added_up, endpoint_figures, source_figures
 from app.gateway import Gateway
 from app.registry import Source
 from app.store import drift, log, stats
 from app.store.alerts import list_alerts, read_firing
-from app.store.endpoints import enable_endpoint, list_endpoints
+from app.store.endpoints import list_endpoints
 from app.store.health import WELL, unwell
-from app.store.jobs import Order
 from app.store.log import EventFilter, Span, failed_deliveries, odd_receipts
 from app.store.rollups import ENDPOINT, SOURCE
 from app.store.stats import Counts, Queue
-from app.store.tables import QUARANTINED, RECOVER_FAILED, REJECTED
+from app.store.tables import QUARANTINED, REJECTED
 from app.store.views import EventLine
 from app.tallies import merged
 from app.watching import KINDS
+from app.web import endpoint_changes
 from app.web.context import NUMBER_MAX, gateway_of, principal_of
-from app.web.endpoint_answers import check_active, found_endpoint, state_of, still_there
-from app.web.jobs import begin_job
+from app.web.endpoint_answers import state_of
+from app.web.endpoint_changes import Enable, Recover
 from app.web.pages.attention import COUNTED_MAX, EndpointSeen, Fired, SourceSeen, attention
 from app.web.pages.forms import read_filters, read_form
 from app.web.pages.rendering import page, redirect
+from app.web.pages.standings import endpoint_name
 from app.web.pages.tiles import OUTCOMES, RANGES, Range, RangeName, outcome_chart, tiles
 from app.web.problems import AnyRequest
-from app.web.resending import probe_soon
 
 EVENTS_SHOWN = 10
 EVENTS_TIMED = 200
@@ -112,41 +111,24 @@ async def show_overview(request: AnyRequest) -> Template:
 @post("/attention/enable")
 async def enable(request: AnyRequest) -> Redirect:
     """The endpoint is sent to again, what was held for it first."""
-    gateway, number = gateway_of(request), (await read_form(request, EndpointForm)).endpoint_id
-    environment_id, now = principal_of(request).environment_id, gateway.clock.now()
-    still_there(await enable_endpoint(gateway.engine, environment_id, number, now, gateway.registry.reload), number)
-    gateway.sender.bell.ring()
+    form = await read_form(request, EndpointForm)
+    await endpoint_changes.enable(request, form.endpoint_id, Enable())
     return redirect(request, "/", "It is sent to again, and what was held for it is on its way.")
 
 
 @post("/attention/test")
 async def try_endpoint(request: AnyRequest) -> Redirect:
     """A test event for the endpoint, at once even if it fails."""
-    gateway = gateway_of(request)
-    found = await found_endpoint(request, (await read_form(request, EndpointForm)).endpoint_id)
-    check_active(found)
-    await probe_soon(gateway, found.id)
-    await gateway.ingest.send_test(principal_of(request).environment_id, found.id)
+    form = await read_form(request, EndpointForm)
+    await endpoint_changes.send_test(request, form.endpoint_id)
     return redirect(request, "/", "A test event is on its way; its delivery shows what the endpoint answers.")
 
 
 @post("/attention/recover")
 async def recover(request: AnyRequest) -> Redirect:
     """What was given up of the last week, sent again as a job."""
-    gateway = gateway_of(request)
-    found = await found_endpoint(request, (await read_form(request, EndpointForm)).endpoint_id)
-    check_active(found)
-    now = gateway.clock.now()
-    order = Order(
-        environment_id=principal_of(request).environment_id,
-        kind=RECOVER_FAILED,
-        endpoint_id=found.id,
-        since=now - FAILED_SINCE,
-        until=now,
-        per_second=PER_SECOND_DEFAULT,
-    )
-    await probe_soon(gateway, found.id)
-    job = await begin_job(request, order, dry_run=False)
+    form, since = await read_form(request, EndpointForm), gateway_of(request).clock.now() - FAILED_SINCE
+    job = await endpoint_changes.recover(request, form.endpoint_id, Recover(since=since))
     return redirect(request, "/", f"{job.total} {'delivery is' if job.total == 1 else 'deliveries are'} sent again.")
 
 
@@ -208,7 +190,7 @@ async def _endpoints(gateway: Gateway, environment_id: int, went: Tallied, now: 
     seen = [
         EndpointSeen(
             id=endpoint.id,
-            name=endpoint.description or endpoint.url.partition("://")[2],
+            name=endpoint_name(endpoint.id, endpoint.url, endpoint.description),
             url=endpoint.url,
             state=state_of(endpoint, fares),
             failures=fares.failures,
