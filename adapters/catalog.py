@@ -97,6 +97,15 @@ def read_file(path: Path) -> str:
         raise MappingInvalid(f"not UTF-8: byte 0x{content[error.start]:02x}", file=str(path), line=line) from None
 
 
+def mapping_text(provider: str, extra_dir: Path | None = None) -> str | None:
+    """The file that declares a provider, the user's own before the shipped one; None where there is neither."""
+    own = [path for path in own_files(extra_dir) if path.stem == provider] if extra_dir is not None else []
+    if own:
+        return read_file(own[0])
+    shipped = resources.files("mappings").joinpath(f"{provider}{SUFFIXES[0]}")
+    return shipped.read_text("utf-8") if provider in {adapter.name for adapter in _shipped()} else None
+
+
 def _load(name: str, path: str, text: str) -> Adapter:
     adapter = load_mapping(text, path)
     if adapter.name != Path(name).stem:

@@ -6,6 +6,7 @@ is ended when it takes more than its share. The gateway goes on meanwhile.
 
 import asyncio
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -36,7 +37,7 @@ class TrialTooLarge(Exception):
 
 class _Job(msgspec.Struct):
     mapping: str
-    attempted: Attempted
+    attempted: Sequence[Attempted]
     body_bytes_max: int
 
 
@@ -47,12 +48,17 @@ class _Mistake(msgspec.Struct):
 
 
 class _Answer(msgspec.Struct):
-    tried: Tried | None = None
+    tried: Sequence[Tried] | None = None
     mistake: _Mistake | None = None
 
 
 async def try_apart(mapping: str, attempted: Attempted, *, body_bytes_max: int) -> Tried:
     """What the mapping (YAML) makes of the request. Raises `MappingInvalid` and `TrialTooLarge`."""
+    return (await try_all_apart(mapping, [attempted], body_bytes_max=body_bytes_max))[0]
+
+
+async def try_all_apart(mapping: str, attempted: Sequence[Attempted], *, body_bytes_max: int) -> Sequence[Tried]:
+    """The same for several requests, which have the time and memory of one together."""
     job = msgspec.json.encode(_Job(mapping, attempted, body_bytes_max))
     async with _turns:
         said = await _run(job)
@@ -98,7 +104,8 @@ def _answer(job: _Job) -> bytes:
         adapter = load_mapping(job.mapping, FILE)
     except MappingInvalid as mistake:
         return msgspec.json.encode(_Answer(mistake=_Mistake(mistake.message, mistake.line, mistake.key)))
-    tried = Trial(adapter, body_bytes_max=job.body_bytes_max).read(job.attempted)
+    trial = Trial(adapter, body_bytes_max=job.body_bytes_max)
+    tried = [trial.read(attempted) for attempted in job.attempted]
     answer = msgspec.json.encode(_Answer(tried=tried))
     return answer if len(answer) <= ANSWER_BYTES_MAX else msgspec.json.encode(_Answer())
 

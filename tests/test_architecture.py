@@ -70,7 +70,7 @@ FLOORS: list[set[str]] = [
         "app.rehearsal",
         "app.tallies",
     },
-    {"app.attempts", "app.announcements", "app.observing", "app.strays"},
+    {"app.attempts", "app.announcements", "app.observing", "app.strays", "app.comparing"},
     {"app.batches"},
     {"app.alerts"},
     {"app.delivery"},

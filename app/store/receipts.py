@@ -1,13 +1,21 @@
-"""A stored provider request, to be read again."""
+"""Stored provider requests, to be read again."""
+
+from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.store.ids import time_ms
-from app.store.tables import ReceiptRow, table_of
+from app.store.tables import REJECTED, ReceiptRow, SourceRow, table_of
 
-_receipt = table_of(ReceiptRow)
+_receipt, _source = table_of(ReceiptRow), table_of(SourceRow)
+
+_REQUESTS = sa.select(
+    *(_receipt.c.id, _receipt.c.source_id, _receipt.c.status, _receipt.c.method, _receipt.c.url),
+    *(_receipt.c.headers, _receipt.c.body, _receipt.c.withheld, _receipt.c.problems),
+)
 
 
 class StoredReceipt(msgspec.Struct, frozen=True):
@@ -29,15 +37,47 @@ class StoredReceipt(msgspec.Struct, frozen=True):
         return time_ms(self.id)
 
 
+async def recent_requests(
+    engine: AsyncEngine, environment_id: int, provider: str, limit: int, bytes_max: int
+) -> Sequence[StoredReceipt]:
+    """The newest authentic requests of a provider, of all its sources, that are kept whole: no more bytes than that."""
+    async with engine.connect() as connection:
+        mine = sa.select(_source.c.id).where(
+            _source.c.environment_id == environment_id, _source.c.provider == provider, _source.c.deleted_at.is_(None)
+        )
+        sizes = list[tuple[int, int]]()
+        for source_id in (await connection.scalars(mine)).all():
+            sizes += [(row.id, row.size) for row in await connection.execute(_sizes(source_id, limit))]
+        chosen = _fitting(sorted(sizes, reverse=True)[:limit], bytes_max)
+        rows = await connection.execute(_REQUESTS.where(_receipt.c.id.in_(chosen)).order_by(_receipt.c.id.desc()))
+        return [_stored(row) for row in rows]
+
+
+def _sizes(source_id: int, limit: int) -> sa.Select[int, int]:
+    authentic = (_receipt.c.status != REJECTED, _receipt.c.withheld.is_(None))
+    size = sa.func.length(_receipt.c.body).label("size")
+    query = sa.select(_receipt.c.id, size).where(_receipt.c.source_id == source_id, *authentic)
+    return query.order_by(_receipt.c.id.desc()).limit(limit)
+
+
+def _fitting(sizes: Sequence[tuple[int, int]], bytes_max: int) -> list[int]:
+    chosen, total = list[int](), 0
+    for receipt_id, size in sizes:
+        total += size
+        if total > bytes_max:
+            break
+        chosen.append(receipt_id)
+    return chosen
+
+
 async def load_receipt(engine: AsyncEngine, receipt_id: int) -> StoredReceipt | None:
     """The receipt, or None when there is none of that number."""
-    columns = (_receipt.c.id, _receipt.c.source_id, _receipt.c.status, _receipt.c.method, _receipt.c.url)
-    more = (_receipt.c.headers, _receipt.c.body, _receipt.c.withheld, _receipt.c.problems)
-    query = sa.select(*columns, *more).where(_receipt.c.id == receipt_id)
     async with engine.connect() as connection:
-        row = (await connection.execute(query)).first()
-    if row is None:
-        return None
+        row = (await connection.execute(_REQUESTS.where(_receipt.c.id == receipt_id))).first()
+    return None if row is None else _stored(row)
+
+
+def _stored(row: Any) -> StoredReceipt:
     headers = msgspec.json.decode(row.headers, type=dict[str, str])
     return StoredReceipt(
         row.id, row.source_id, row.status, row.method, row.url, headers, row.body, row.withheld, row.problems

@@ -19,6 +19,7 @@ from app.web.pages.events import EVENTS
 from app.web.pages.login import LOGIN
 from app.web.pages.messages import MESSAGES
 from app.web.pages.overview import OVERVIEW
+from app.web.pages.playground import PLAYGROUND
 from app.web.pages.receipts import RECEIPTS
 from app.web.pages.recoveries import RECOVERIES
 from app.web.pages.reference import REFERENCE
@@ -46,6 +47,7 @@ PAGES = [
     Pages("Sources", "/sources", [*SOURCE_PAGES, *WIZARD, *WAITING]),
     Pages("Receipts", "/receipts", RECEIPTS),
     Pages("Alerts", "/alerts", ALERT_PAGES),
+    Pages("Playground", "/playground", PLAYGROUND),
     Pages("Settings", "/settings", SETTINGS),
     Pages("API reference", "/docs", REFERENCE),
 ]

@@ -129,19 +129,19 @@ def _free_name(wanted: str, taken: Sequence[str]) -> str:
 def _offer(adapter: Adapter, present: Sequence[str]) -> Offer:
     unified = {unified for native in adapter.native_types for unified in adapter.unified_types(native)}
     types = [name for name in TYPES_OFFERED if f"email.{name}" in unified]
-    return Offer(adapter, "; ".join(_proofs(adapter)), types, present.count(adapter.name))
+    return Offer(adapter, ". ".join(_proofs(adapter)), types, present.count(adapter.name))
 
 
 def _proofs(adapter: Adapter) -> Iterator[str]:
     names = {name for name, _ in adapter.secret_names}
     if names & {"signing_secret", "public_key"} or adapter.verification.by_topic:
-        yield "signs its requests"
+        yield "Signs its requests"
     elif adapter.signs:
-        yield "sends a password or token"
+        yield "Sends a password or token"
     if adapter.accepts_api_key:
-        yield "takes API keys"
+        yield "Takes API keys"
     if not adapter.signs and not adapter.accepts_api_key:
-        yield "proves nothing"
+        yield "Proves nothing"
 
 
 def _searched(offer: Offer) -> str:
