@@ -39,11 +39,12 @@ NESTING_MAX = 32
 class Expression:
     """A compiled expression: call it with a JSON value. Raises ExpressionError when it cannot give a result."""
 
-    __slots__ = ("_metered", "_run", "source")
+    __slots__ = ("_metered", "_run", "_steps_max", "source")
 
-    def __init__(self, source: str, run: Closure, *, metered: bool) -> None:
+    def __init__(self, source: str, run: Closure, *, metered: bool, steps_max: int) -> None:
         self.source = source
         self._run = run
+        self._steps_max = steps_max
         self._metered = metered
         """Whether every evaluation needs its budget of steps; expressions that cannot spend any do without."""
 
@@ -51,7 +52,7 @@ class Expression:
         if self._metered:
             if scope is NO_SCOPE:
                 scope = Scope()
-            scope.steps_left = STEPS_MAX
+            scope.steps_left = scope.steps_max = self._steps_max
         try:
             return self._run(value, scope)
         except ExpressionError as error:
@@ -66,13 +67,16 @@ class Expression:
         return f"Expression({self.source!r})"
 
 
-def compile_expression(source: str) -> Expression:
-    """`source` compiled. Raises ExpressionError with the position of the mistake when it is not a valid expression."""
+def compile_expression(source: str, *, steps_max: int = STEPS_MAX) -> Expression:
+    """`source` compiled; one evaluation may take `steps_max` steps.
+
+    Raises ExpressionError with the position of the mistake when it is not a valid expression.
+    """
     compiler = _Compiler(source)
     run = compiler.closure(parse(source), 0)
     if compiler.repeats:
         run = _weighed(run)
-    return Expression(source, run, metered=compiler.metered)
+    return Expression(source, run, metered=compiler.metered, steps_max=steps_max)
 
 
 def _weighed(run: Closure) -> Closure:

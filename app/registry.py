@@ -20,7 +20,8 @@ from adapters.adapter import Adapter
 from adapters.catalog import Catalog
 from adapters.errors import UnknownProvider
 from adapters.events import MESSAGE_TYPES, OPT_IN_TYPES, canonical_type
-from adapters.expressions import Expression, compile_expression
+from adapters.expressions import Expression
+from app import shaping
 from app.redaction import Redaction
 from app.retry import DEFAULT_SCHEDULE_S
 from app.settings import Settings
@@ -251,8 +252,8 @@ class Registry:
             description=row.description,
             types=subscribed_types(row.events),
             active=row.active,
-            filter=compile_expression(row.filter) if row.filter else None,
-            transform=compile_expression(row.transform) if row.transform else None,
+            filter=shaping.compiled(row.filter) if row.filter else None,
+            transform=shaping.compiled(row.transform) if row.transform else None,
             headers={name: self._vault.open(value.encode()) for name, value in row.headers.items()},
             signer=Signer(
                 self._vault.open(row.secrets_sealed),

@@ -7,8 +7,10 @@ import msgspec
 
 from adapters.closures import is_true
 from adapters.errors import ExpressionError
-from adapters.expressions import Expression
+from adapters.expressions import Expression, compile_expression
 
+STEPS_MAX = 100_000
+"""Of one evaluation, about ten milliseconds: everybody's events wait for it, and not only those of its endpoint."""
 TRANSFORMED_BYTES_MAX = 1024 * 1024
 TRIAL_S_MAX = 3.0
 SHOWN_BYTES_MAX = 64 * 1024
@@ -34,6 +36,11 @@ class ShapedEvent(msgspec.Struct, frozen=True):
     """The body that would be sent."""
     error: str | None = None
     """Why there is no result, or why the filter does not count."""
+
+
+def compiled(source: str) -> Expression:
+    """A filter or a transform. Raises ExpressionError with the position of the mistake."""
+    return compile_expression(source, steps_max=STEPS_MAX)
 
 
 def transformed(transform: Expression, event: bytes) -> bytes:

@@ -14,6 +14,7 @@ from standardwebhooks import Webhook
 from adapters.request import NativeRequest
 from app.gateway import Gateway
 from app.ingest import NotReprocessable
+from app.shaping import STEPS_MAX
 from app.store.endpoints import EndpointChange, change_endpoint, delete_endpoint, enable_endpoint, get_endpoint
 from app.store.sources import delete_source
 from app.store.tables import AttemptRow, DeliveryRow, EventRow, ReceiptRow, table_of
@@ -340,6 +341,15 @@ async def test_a_transform_that_fails_holds_the_delivery_with_the_reason(gateway
     [delivery] = await until_delivery(gateway, "held")
     assert "transform failed" in str(delivery["error"])
     assert not sink.requests
+
+
+async def test_a_transform_that_takes_long_is_stopped_before_others_feel_it(gateway: Gateway, sink: Sink) -> None:
+    account = await add_account(gateway, "mailgun")
+    await add_endpoint(gateway, sink.url, transform=" | ".join(["[@,@,@,@][]"] * 30))
+    await account.post("opened")
+    [delivery] = await until_delivery(gateway, "held")
+    assert delivery["error"] == f"the transform failed: the evaluation takes more than {STEPS_MAX} steps"
+    assert STEPS_MAX <= 100_000
 
 
 async def test_headers_of_the_endpoint_are_sent(gateway: Gateway, sink: Sink) -> None:

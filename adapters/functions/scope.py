@@ -21,12 +21,13 @@ SHORT_TEXT = 64
 
 
 class Scope(msgspec.Struct):
-    """What functions may see beside the current node; `steps_left` belongs to the evaluation that is running."""
+    """What functions may see beside the current node; `steps_…` belong to the evaluation that is running."""
 
     request: NativeRequest | None = None
     body: Any = None
     parent: Any = None
     recipient: Any = None
+    steps_max: int = STEPS_MAX
     steps_left: int = STEPS_MAX
 
 
@@ -37,7 +38,7 @@ def spend(scope: Scope, steps: int) -> None:
     """Takes `steps` from the budget, before the work is done; raises ExpressionError when it does not suffice."""
     scope.steps_left -= steps
     if scope.steps_left < 0:
-        raise ExpressionError(f"the evaluation takes more than {STEPS_MAX} steps")
+        raise ExpressionError(f"the evaluation takes more than {scope.steps_max} steps")
 
 
 def spend_text(scope: Scope, characters: int) -> None:

@@ -8,7 +8,9 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from adapters.errors import ExpressionError
-from adapters.expressions import Expression, compile_expression
+from adapters.expressions import Expression
+from adapters.grammar import SOURCE_CHARACTERS_MAX
+from app import shaping
 from app.egress import FRAMING_HEADERS
 from app.guard import URL_CHARS_MAX, AddressRefused, Guard
 from app.retry import RETRY_WORDS
@@ -19,7 +21,6 @@ from app.web.event_words import is_known, split_words, unknown_word
 from app.web.problems import FieldError, MistakeInExpression, invalid
 
 EVENTS_CHARS_MAX = 2_000
-EXPRESSION_CHARS_MAX = 10_000
 HEADERS_MAX = 20
 HEADER_VALUE_CHARS_MAX = 4_096
 RETRIES_MAX = 20
@@ -45,11 +46,11 @@ Events = Annotated[
 Secret = Annotated[str, Meta(description="The shared secret that signs.")]
 Description = Annotated[str, Meta(max_length=1_000)]
 Filter = Annotated[
-    Annotated[str, Meta(max_length=EXPRESSION_CHARS_MAX)] | None,
+    Annotated[str, Meta(max_length=SOURCE_CHARACTERS_MAX)] | None,
     Meta(description="JMESPath over the event: deliver when true."),
 ]
 Transform = Annotated[
-    Annotated[str, Meta(max_length=EXPRESSION_CHARS_MAX)] | None,
+    Annotated[str, Meta(max_length=SOURCE_CHARACTERS_MAX)] | None,
     Meta(description="JMESPath over the event: yields the body."),
 ]
 Headers = Annotated[
@@ -211,7 +212,7 @@ def check_new_secret(secret: str) -> Iterator[str]:
 
 def _check_expression(source: str) -> Iterator[ExpressionError]:
     try:
-        compile_expression(source)
+        shaping.compiled(source)
     except ExpressionError as error:
         yield error
 
@@ -221,7 +222,7 @@ def compiled(field: str, source: str | None) -> Expression | None:
     if source is None:
         return None
     try:
-        return compile_expression(source)
+        return shaping.compiled(source)
     except ExpressionError as error:
         raise invalid([_mistake(field, error)]) from error
 
