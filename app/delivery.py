@@ -309,6 +309,8 @@ class Sender:
                 wait_s = await self._look()
             except (StoreUnavailable, *STORE_ERRORS) as error:
                 log.warning("sender.store_unavailable", error=str(getattr(error, "orig", error)))
+            except Exception:
+                log.exception("sender.crashed")
             await self.bell.wait(wait_s)
 
     async def _look(self) -> float:

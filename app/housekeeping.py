@@ -95,6 +95,8 @@ class Housekeeping:
                 await self.tidy()
             except (StoreUnavailable, *STORE_ERRORS) as error:
                 log.warning("housekeeping.failed", error=driver_message(error))
+            except Exception:
+                log.exception("housekeeping.crashed")
             await asyncio.sleep(INTERVAL_S)
 
 

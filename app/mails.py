@@ -84,6 +84,8 @@ class Postbox:
                     await self._send(mail)
             except STORE_ERRORS as error:
                 log.warning("mails.store_unavailable", error=driver_message(error))
+            except Exception:
+                log.exception("mails.crashed")
             await self.bell.wait(LOOK_INTERVAL_S)
 
     async def _send(self, mail: Mail) -> None:

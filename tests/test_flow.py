@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from standardwebhooks import Webhook
 
 from adapters.request import NativeRequest
+from app import delivery as delivery_module
 from app.gateway import Gateway
 from app.ingest import NotReprocessable
 from app.shaping import STEPS_MAX
@@ -412,6 +413,21 @@ async def test_a_hanging_endpoint_does_not_hold_up_another(gateway: Gateway, sin
         await asyncio.gather(*(account.post("opened") for _ in range(100)))
         await sink.arrived(100)
         assert len(hanging.requests) <= 2
+
+
+async def test_a_fault_of_ours_does_not_end_the_search_for_due_work(
+    gateway: Gateway, clock: FrozenClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = await add_account(gateway, "mailgun")
+    async with serve(Answer(503), Answer(200)) as failing:
+        await add_endpoint(gateway, failing.url)
+        await account.post("opened")
+        await until_delivery(gateway, "pending")
+        with monkeypatch.context() as broken:
+            broken.setattr(delivery_module, "find_work", None)
+            await asyncio.sleep(0.1)
+        clock.advance(seconds=10)
+        await until_delivery(gateway, "delivered")
 
 
 async def test_a_rate_limit_spreads_the_attempts(database_url: str, tmp_path: Path, sink: Sink) -> None:

@@ -89,6 +89,8 @@ class BulkWork:
                 wait_s = await self._round()
             except (StoreUnavailable, *STORE_ERRORS) as error:
                 log.warning("bulk.store_unavailable", error=driver_message(error))
+            except Exception:
+                log.exception("bulk.crashed")
             await self.bell.wait(wait_s)
 
     async def _round(self) -> float:

@@ -89,7 +89,6 @@ SINGLE, BATCH = "single", "batch"
 
 # What a bulk job can be, and what it does.
 RUNNING, DONE = "running", "done"
-JOB_STATES = (RUNNING, DONE, CANCELLED, FAILED)
 REPLAY, RECOVER_FAILED, RECOVER_MISSING = "replay", "recover_failed", "recover_missing"
 
 NOT_ACTIVE = "the endpoint is not active"
