@@ -128,7 +128,7 @@ def test_the_python_function_for_the_plain_signature_works() -> None:
     assert not is_authentic(secret, BODY, "é")
 
 
-@pytest.mark.parametrize("secret", [generate_secret(), "a secret of my own choice"])
+@pytest.mark.parametrize("secret", [generate_secret(), "a secret of my own choice"], ids=["generated", "own"])
 def test_the_python_function_for_standard_webhooks_works(secret: str) -> None:
     is_authentic = python_of("Standard Webhooks")["is_authentic"]
     assert is_authentic(secret, BODY, signed(secret))

@@ -182,7 +182,7 @@ def test_the_public_key_is_that_of_the_newest_private_key() -> None:
         "whsk_!!!!",
         "whsk_" + base64.b64encode(b"x" * 31).decode(),
         "whsk_" + base64.b64encode(b"x" * 64).decode(),
-        generate_secret(),
+        pytest.param(generate_secret(), id="a shared secret"),
     ],
 )
 def test_what_is_not_a_private_key_is_refused(key: str) -> None:
