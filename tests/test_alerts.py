@@ -13,6 +13,7 @@ from app import mails as mails_module
 from app.alerts import Alerts
 from app.drafting import Drafts
 from app.gateway import Gateway
+from app.settings import Settings
 from app.store import alerts as rules
 from app.store.alerts import NewAlert, change_alert, create_alert, read_firing
 from app.store.endpoints import delete_endpoint
@@ -74,6 +75,19 @@ async def told(gateway: Gateway) -> list[str]:
 async def watch(gateway: Gateway, clock: FrozenClock, **later: float) -> None:
     clock.advance(**later)
     await gateway.alerts.watch()
+
+
+def mailing(database_url: str, folder: Path, server: str, *, to: str = "ops@example.com") -> Settings:
+    return settings_for(database_url, folder, smtp_url=server, alert_mail_from="mailweir@example.com", alert_mail_to=to)
+
+
+async def fire_once(gateway: Gateway, clock: FrozenClock) -> None:
+    """The only rule there is fires."""
+    await no_rules(gateway)
+    await add_account(gateway, "resend", "prod")
+    await rule(gateway, "rejected", 5)
+    await counted(gateway, "receipt.rejected", 6)
+    await watch(gateway, clock, seconds=20)
 
 
 async def test_what_fires_is_told_once_and_what_passes_is_told_once(
@@ -299,13 +313,7 @@ async def test_what_fires_is_mailed_to_those_in_the_settings_or_of_the_rule(
     database_url: str, tmp_path: Path, clock: FrozenClock
 ) -> None:
     async with mail_sink() as server:
-        settings = settings_for(
-            database_url,
-            tmp_path,
-            smtp_url=server.url,
-            alert_mail_from="mailweir@example.com",
-            alert_mail_to="ops@example.com, ann@example.com",
-        )
+        settings = mailing(database_url, tmp_path, server.url, to="ops@example.com, ann@example.com")
         async with opened(settings, clock) as gateway:
             await no_rules(gateway)
             await add_account(gateway, "resend", "prod")
@@ -329,19 +337,9 @@ async def test_a_mail_that_the_server_does_not_take_is_sent_again(
 ) -> None:
     monkeypatch.setattr(mails_module, "LOOK_INTERVAL_S", 0.02)
     async with mail_sink("451 later", "250 taken") as server:
-        settings = settings_for(
-            database_url,
-            tmp_path,
-            smtp_url=server.url,
-            alert_mail_from="mailweir@example.com",
-            alert_mail_to="ops@example.com",
-        )
+        settings = mailing(database_url, tmp_path, server.url)
         async with opened(settings, clock) as gateway:
-            await no_rules(gateway)
-            await add_account(gateway, "resend", "prod")
-            await rule(gateway, "rejected", 5)
-            await counted(gateway, "receipt.rejected", 6)
-            await watch(gateway, clock, seconds=20)
+            await fire_once(gateway, clock)
             await server.tries(1)
         assert server.mails == []
         clock.advance(minutes=10)
@@ -357,19 +355,9 @@ async def test_a_mail_goes_over_tls_to_a_server_that_proves_itself(
     monkeypatch.setattr(mails_module, "LOOK_INTERVAL_S", 0.02)
     tls, certificate = self_signed(tmp_path)
     async with mail_sink(tls=tls) as server:
-        settings = settings_for(
-            database_url,
-            tmp_path,
-            smtp_url=server.url,
-            alert_mail_from="mailweir@example.com",
-            alert_mail_to="ops@example.com",
-        )
+        settings = mailing(database_url, tmp_path, server.url)
         async with opened(settings, clock) as gateway:
-            await no_rules(gateway)
-            await add_account(gateway, "resend", "prod")
-            await rule(gateway, "rejected", 5)
-            await counted(gateway, "receipt.rejected", 6)
-            await watch(gateway, clock, seconds=20)
+            await fire_once(gateway, clock)
             async with asyncio.timeout(10):
                 while not await tried_mails(gateway):
                     await asyncio.sleep(0.01)
@@ -384,19 +372,9 @@ async def test_a_server_whose_name_cannot_be_one_does_not_end_the_sending_of_mai
     database_url: str, tmp_path: Path, clock: FrozenClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mails_module, "LOOK_INTERVAL_S", 0.02)
-    settings = settings_for(
-        database_url,
-        tmp_path,
-        smtp_url="smtp://mail..example.com",
-        alert_mail_from="mailweir@example.com",
-        alert_mail_to="ops@example.com",
-    )
+    settings = mailing(database_url, tmp_path, "smtp://mail..example.com")
     async with opened(settings, clock) as gateway:
-        await no_rules(gateway)
-        await add_account(gateway, "resend", "prod")
-        await rule(gateway, "rejected", 5)
-        await counted(gateway, "receipt.rejected", 6)
-        await watch(gateway, clock, seconds=20)
+        await fire_once(gateway, clock)
         async with asyncio.timeout(10):
             for tries in (1, 2):
                 while await tried_mails(gateway) < tries:
@@ -415,19 +393,9 @@ async def test_a_mail_that_cannot_be_sent_is_given_up_at_last(
 ) -> None:
     monkeypatch.setattr(mails_module, "LOOK_INTERVAL_S", 0.02)
     async with mail_sink(reply) as server:
-        settings = settings_for(
-            database_url,
-            tmp_path,
-            smtp_url=server.url,
-            alert_mail_from="mailweir@example.com",
-            alert_mail_to="ops@example.com",
-        )
+        settings = mailing(database_url, tmp_path, server.url)
         async with opened(settings, clock) as gateway:
-            await no_rules(gateway)
-            await add_account(gateway, "resend", "prod")
-            await rule(gateway, "rejected", 5)
-            await counted(gateway, "receipt.rejected", 6)
-            await watch(gateway, clock, seconds=20)
+            await fire_once(gateway, clock)
             await server.tries(1)
             if wait:
                 await asyncio.sleep(0.1)
