@@ -51,7 +51,7 @@ def bounce(address: str, number: int = 1, **others: Any) -> dict[str, Any]:
         "reason": f"550 5.1.1 <{address}>: user unknown",
         "status": "5.1.1",
         "type": "bounce",
-        "customer": "4711",
+        "customer": "AB-4711-CD",
         "ip": "203.0.113.7",
         **others,
     }
@@ -119,7 +119,7 @@ async def test_what_is_left_of_the_event_can_be_counted_and_tells_nothing_of_the
     assert data["bounce"]["enhanced_code"] == "5.1.1"
     assert data["bounce"]["diagnostic"] is None
     assert data["email_id"].startswith("message-1")
-    assert "4711" not in await everything(gateway)
+    assert "AB-4711-CD" not in await everything(gateway)
 
 
 async def test_ids_that_are_made_of_the_address_lose_it_too(gateway: Gateway) -> None:
@@ -168,7 +168,7 @@ async def test_what_subscribers_were_not_told_yet_is_cancelled(gateway: Gateway)
 
 
 async def test_what_was_sent_and_answered_is_emptied(gateway: Gateway) -> None:
-    async with sink(Answer(200, body=b"thanks for Ann <ann@example.com>, customer 4711")) as subscriber:
+    async with sink(Answer(200, body=b"thanks for Ann <ann@example.com>, customer AB-4711-CD")) as subscriber:
         await add_endpoint(gateway, subscriber.url, transform="{who: data.recipient, customer: data.metadata.customer}")
         await post(gateway, bounce(ANN))
         await subscriber.arrived(1)
@@ -177,7 +177,7 @@ async def test_what_was_sent_and_answered_is_emptied(gateway: Gateway) -> None:
     (attempt,) = await rows(gateway, AttemptRow)
     assert (attempt.request_body, attempt.response_body) == (FORGOTTEN.encode(), FORGOTTEN.encode())
     assert (await rows(gateway, DeliveryRow))[0].status == "delivered"
-    assert "4711" not in await everything(gateway)
+    assert "AB-4711-CD" not in await everything(gateway)
 
 
 async def test_an_event_about_another_goes_out_without_the_address(gateway: Gateway) -> None:

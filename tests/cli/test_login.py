@@ -15,7 +15,7 @@ def test_the_first_start_prints_a_link_that_logs_in_once(shell: Shell, port: str
     with shell.serving("--port", port) as banner:
         link = link_in(banner)
         assert link.startswith(f"http://127.0.0.1:{port}/?login=")
-        assert page_behind(link) == "Events"
+        assert page_behind(link) == "First steps"
         assert page_behind(link) == "Log in"
     with shell.serving("--port", port) as again:
         assert "?login=" not in again
@@ -24,14 +24,14 @@ def test_the_first_start_prints_a_link_that_logs_in_once(shell: Shell, port: str
 def test_a_first_start_with_a_key_from_the_settings_prints_the_link_as_well(shell: Shell, port: str) -> None:
     shell.settings["api_key"] = "a-key-of-the-operator"
     with shell.serving("--port", port) as banner:
-        assert page_behind(link_in(banner)) == "Events"
+        assert page_behind(link_in(banner)) == "First steps"
 
 
 def test_login_makes_another_link_beside_the_running_gateway(shell: Shell, port: str) -> None:
     with shell.serving("--port", port):
         made = shell.mailweir("login", port=port)
         assert made.code == 0
-        assert page_behind(link_in(made.out)) == "Events"
+        assert page_behind(link_in(made.out)) == "First steps"
 
 
 def test_a_link_is_under_the_public_url_and_never_an_address_to_listen_on(shell: Shell, port: str) -> None:

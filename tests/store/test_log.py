@@ -323,6 +323,7 @@ async def test_a_delivery_is_shown_with_every_attempt(world: World) -> None:
             "headers": {"webhook-id": "evt_1"},
             "body": '{"id":"evt_1"}',
         },
+        "batch": None,
         "response": {"headers": {"server": "nginx"}, "body": "busy \N{REPLACEMENT CHARACTER}", "truncated": False},
     }
     assert (second["number"], second["started_at"]) == (2, "2026-03-03T08:15:05.000Z")

@@ -90,7 +90,7 @@ async def test_a_changed_mapping_reads_what_comes_in_from_then_on(api: Api, own:
 async def test_an_added_mapping_can_be_used_and_a_removed_one_is_gone(api: Api, own: Path) -> None:
     (own / "brand.yaml").write_text(acme().replace("acme", "brand"))
     await until_shown(api, "first", "brand")
-    added = await api.post("/api/sources", json={"name": "new", "provider": "brand", "verification": "none"})
+    added = await api.post("/api/sources", json={"name": "fresh", "provider": "brand", "verification": "none"})
     assert added.status_code == 201, added.text
     (own / "brand.yaml").unlink()
 
@@ -98,7 +98,7 @@ async def test_an_added_mapping_can_be_used_and_a_removed_one_is_gone(api: Api, 
         return (await api.get("/api/mappings/brand")).status_code == 404
 
     await until(is_gone)
-    answer = await api.post("/api/webhooks/new", json=GONE)
+    answer = await api.post("/api/webhooks/fresh", json=GONE)
     assert answer.status_code == 503  # the provider is to come again, when the mapping is back
 
 

@@ -133,7 +133,13 @@ async def held(api: Api, count: int) -> list[dict[str, Any]]:
     [
         ("data.nothing", "it yields nothing (null)"),
         ("sort(data.recipient)", "sort"),
-        (f"[{', '.join(['data'] * 90)}] | [{', '.join(['@'] * 40)}]", "bytes, 1048576 are allowed"),
+        (
+            "["
+            + ", ".join(["to_string(@)"] * 10)
+            + "] | "
+            + " | ".join(f"[{', '.join(['@'] * times)}]" for times in (10, 13)),
+            "bytes, 1048576 are allowed",
+        ),
     ],
 )
 async def test_a_transform_that_fails_holds_and_mending_it_releases(
