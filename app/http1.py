@@ -48,6 +48,7 @@ class Connection(asyncio.Protocol):
         self._bytes_before_status = 0
         self._header_bytes = 0
         self._unread_bytes = 0
+        self._paused = False
         self._framed = False
         self._complete = False
         self._failure: Exception | None = None
@@ -78,7 +79,8 @@ class Connection(asyncio.Protocol):
             return b""
         chunk = self._chunks.popleft()
         self._unread_bytes -= len(chunk)
-        if self._unread_bytes <= UNREAD_BYTES_MAX and not self._closed:
+        if self._paused and self._unread_bytes <= UNREAD_BYTES_MAX and not self._transport.is_closing():
+            self._paused = False
             self._transport.resume_reading()
         return chunk
 
@@ -179,7 +181,8 @@ class Connection(asyncio.Protocol):
             return
         self._chunks.append(body)
         self._unread_bytes += len(body)
-        if self._unread_bytes > UNREAD_BYTES_MAX:
+        if self._unread_bytes > UNREAD_BYTES_MAX and not (self._paused or self._transport.is_closing()):
+            self._paused = True
             self._transport.pause_reading()
 
     def on_message_complete(self) -> None:
