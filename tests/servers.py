@@ -112,6 +112,9 @@ class Sink:
                     break
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
+        except RuntimeError as closed:
+            if "closed" not in str(closed):  # uvloop's word for a connection that the client has left
+                raise
         finally:
             self.writers.discard(writer)
             writer.close()
