@@ -19,7 +19,7 @@ demo: $(RUN_READY) ## a gateway at work, with a day behind it, in a temporary da
 	@$(BIN)/mailweir demo
 
 test: $(TEST_READY) ## the whole suite, on SQLite and on a real PostgreSQL
-	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 check: $(TEST_READY) ## format, lint, types, architecture
 	@$(BIN)/ruff format --check .
