@@ -248,10 +248,7 @@ class Sender:
         began = self._clock.monotonic()
         try:
             outcome = await self._attempt(item)
-            if outcome.result is not None and outcome.result.gone:
-                lane.shut()
-            if self._ledger is not None:
-                self._ledger.record(outcome)
+            self._settle(outcome, lane)
         finally:
             lane.in_flight -= 1
             self._in_flight -= 1
@@ -259,14 +256,18 @@ class Sender:
             lane.ended(self._clock.monotonic() - began)
             self._use_slot(lane)
 
+    def _settle(self, outcome: Outcome, lane: Lane) -> None:
+        """Queues the outcome of an attempt; nothing more is started for an endpoint that has gone."""
+        if outcome.result is not None and outcome.result.gone:
+            lane.shut()
+        if self._ledger is not None:
+            self._ledger.record(outcome)
+
     async def _send_batch(self, items: Sequence[Item], lane: Lane) -> None:
         began = self._clock.monotonic()
         try:
             for outcome in await self._attempt_batch(items):
-                if outcome.result is not None and outcome.result.gone:
-                    lane.shut()
-                if self._ledger is not None:
-                    self._ledger.record(outcome)
+                self._settle(outcome, lane)
         finally:
             lane.in_flight -= 1
             lane.batch_ended(len(items))

@@ -27,8 +27,9 @@ async def test_the_last_attempts_come_in_their_order(world: World) -> None:
 
 async def test_the_attempts_behind_a_backlog_are_found(world: World) -> None:
     endpoint, event = await world.endpoint(), await world.event()
-    tried = await world.delivery(event, endpoint.id, attempts=1)
+    tried = await world.delivery(event, endpoint.id, attempts=1, due_at=world.clock.now())
     await world.attempt(tried, 1, status_code=500)
+    world.clock.advance(minutes=1)
     for _ in range(120):
         await world.delivery(event, endpoint.id, due_at=world.clock.now())
     assert await recent_attempts(world.engine, endpoint.id, 10) == []
