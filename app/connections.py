@@ -9,7 +9,6 @@ import asyncio
 import socket
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator, Callable
 from errno import EACCES
 from functools import partial
 from time import monotonic, perf_counter
@@ -19,11 +18,11 @@ import httpx
 from aiohappyeyeballs import start_connection  # pyright: ignore[reportUnknownVariableType]
 
 from app.guard import DEFAULT_PORTS, AddressRefused, Guard, literal_address
-from app.http1 import Connection, Disconnected, Headers
+from app.http1 import Connection, Disconnected
 from app.outcome import PostNotes
 
-NOTES = "notes"
-"""The request extension that holds the PostNotes of its exchange."""
+HEAD, NOTES = "head", "notes"
+"""The request extensions that hold its head as it goes over the wire, and the PostNotes of its exchange."""
 
 IDLE_CONNECTION_S = 15.0
 NEXT_ADDRESS_AFTER_S = 0.25
@@ -51,8 +50,8 @@ _Origin = tuple[bool, str]
 class ConnectionPool(httpx.AsyncBaseTransport):
     """Sends requests over HTTP/1.1, at most `connections_max` at once.
 
-    A request carries its own Host and Content-Length, its body at hand, and PostNotes as its extension "notes". Raises
-    httpx.TransportError, with what happened as the cause, and AddressRefused.
+    A request carries in its extensions "head", the bytes before its body, and "notes", the PostNotes which take up what
+    comes. Raises httpx.TransportError, with what happened as the cause, and AddressRefused.
     """
 
     def __init__(self, guard: Guard, tls: ssl.SSLContext, *, connections_max: int) -> None:
@@ -67,9 +66,9 @@ class ConnectionPool(httpx.AsyncBaseTransport):
         self._closed = False
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """The answer as soon as its headers are there; closing its stream frees the connection."""
-        message = _written(request)
+        """The answer with as much of its body as the notes want."""
         notes: PostNotes = request.extensions[NOTES]
+        message: bytes = request.extensions[HEAD] + request.read()
         origin = (notes.plain, notes.peer)
         await self._places.acquire()
         connection: Connection | None = None
@@ -77,15 +76,15 @@ class ConnectionPool(httpx.AsyncBaseTransport):
             connection = self._take_idle(origin) or await self._open(request.url, notes)
             while True:
                 try:
-                    status, headers = await _exchange(connection, message, notes)
+                    notes.connected_at = perf_counter()
+                    await connection.ask(message, notes.answer)
                     break
                 except Disconnected:
                     connection = await self._replacement(connection, request.url, notes)
-        except BaseException:
+        finally:
             self._give_back(origin, connection)
-            raise
-        body = _Body(connection, partial(self._give_back, origin, connection))
-        return httpx.Response(status, headers=headers, stream=body)
+        answer = notes.answer
+        return httpx.Response(answer.status or 0, headers=answer.headers, stream=httpx.ByteStream(answer.body))
 
     async def aclose(self) -> None:
         """Closes every connection; exchanges under way end with an error."""
@@ -194,12 +193,6 @@ class ConnectionPool(httpx.AsyncBaseTransport):
         return socket.socket(family, kind, protocol)
 
 
-async def _exchange(connection: Connection, message: bytes, notes: PostNotes) -> tuple[int, Headers]:
-    notes.connected_at = perf_counter()
-    connection.send(message)
-    return await connection.head()
-
-
 class _Names:
     """The addresses of names, kept for half a minute; those who ask for one name at once share a look-up."""
 
@@ -255,36 +248,3 @@ def _address_info(address: str, port: int) -> AddressInfo:
     if ":" in address:
         return socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, port, 0, 0)
     return socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, port)
-
-
-class _Body(httpx.AsyncByteStream):
-    """What follows the headers; closed before its end it costs the connection."""
-
-    def __init__(self, connection: Connection, give_back: Callable[[], None]) -> None:
-        self._connection = connection
-        self._give_back = give_back
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
-
-    async def __anext__(self) -> bytes:
-        if chunk := await self._connection.next_chunk():
-            return chunk
-        raise StopAsyncIteration
-
-    async def aclose(self) -> None:
-        self._give_back()
-
-
-def _written(request: httpx.Request) -> bytes:
-    """The request as it goes over the wire. Raises httpx.LocalProtocolError for headers that would break out of it."""
-    headers = request.headers.raw
-    head = b"%s %s HTTP/1.1\r\n%s" % (
-        request.method.encode("ascii"),
-        request.url.raw_path,
-        b"".join([b"%s: %s\r\n" % header for header in headers]),
-    )
-    lines = len(headers) + 1
-    if head.count(b"\n") != lines or head.count(b"\r") != lines or b"\x00" in head:
-        raise httpx.LocalProtocolError("a header holds a line break")
-    return b"%s\r\n%s" % (head, request.read())

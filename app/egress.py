@@ -6,29 +6,27 @@ spelling nor a name that points elsewhere today leads into a private network. Re
 compressed bodies stay compressed, cookies and the proxies of the environment are ignored.
 """
 
-import asyncio
 import ssl
 from collections.abc import Mapping
 from errno import ECONNREFUSED
 from functools import lru_cache
-from time import perf_counter
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import certifi
 import httpx
 
-from app.connections import NOTES, ConnectionPool, HandshakeFailed, NameUnknown
+from app.connections import HEAD, NOTES, ConnectionPool, HandshakeFailed, NameUnknown
 from app.guard import DEFAULT_PORTS, AddressRefused, Guard
-from app.http1 import Disconnected, HeadTooLarge
+from app.http1 import BODY_DRAIN_BYTES_MAX, Disconnected, HeadTooLarge
 from app.outcome import ErrorKind, PostNotes, PostOutcome, Timing
+from app.time_limits import TimeLimits
 
-__all__ = ["AddressRefused", "Egress", "ErrorKind", "Guard", "PostOutcome", "Timing"]
+__all__ = ["BODY_DRAIN_BYTES_MAX", "AddressRefused", "Egress", "ErrorKind", "Guard", "PostOutcome", "Timing"]
 
 BODY_BYTES_MAX = 16 * 1024
-BODY_DRAIN_BYTES_MAX = 64 * 1024
-HEADER_BYTES_MAX = 16 * 1024
 FETCHED_BYTES_MAX = 64 * 1024
 TARGETS_REMEMBERED_MAX = 4096
+HEADER_SETS_REMEMBERED_MAX = 1024
 
 FRAMING_HEADERS = frozenset(
     ("connection", "content-length", "expect", "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade")
@@ -39,10 +37,18 @@ FRAMING_HEADERS = frozenset(
 class _Target(NamedTuple):
     url: httpx.URL
     plain: bool
-    host: str
-    """As the Host header says it."""
     peer: str
     """Host and port, for sentences."""
+    beginning: str
+    """Of every request to it, after the method."""
+
+
+class _Lines(NamedTuple):
+    """The header lines of requests that carry headers of the same names."""
+
+    template: str
+    """To be filled in with the values in their order."""
+    number: int
 
 
 class Egress:
@@ -63,8 +69,10 @@ class Egress:
     ) -> None:
         self._guard = guard
         self._default_headers = {"User-Agent": user_agent, "Accept": "*/*", "Accept-Encoding": "identity"}
+        self._lines = lru_cache(HEADER_SETS_REMEMBERED_MAX)(self._arrange)
         self._body_bytes_max = body_bytes_max
         self._target = lru_cache(TARGETS_REMEMBERED_MAX)(self._aim)
+        self._limits = TimeLimits()
         self._transport = ConnectionPool(guard, _tls_context(extra_ca_file), connections_max=connections_max)
 
     async def post(
@@ -101,8 +109,8 @@ class Egress:
             target = self._target(url)
             notes.plain, notes.peer = target.plain, target.peer
             request = self._request(method, target, headers, body, notes)
-            async with asyncio.timeout(timeout_s):
-                await self._exchange(notes, request)
+            with self._limits.within(timeout_s):
+                await self._transport.handle_async_request(request)
         except AddressRefused as refused:
             return notes.outcome(refused.reason, "refused_address")
         except TimeoutError:
@@ -115,40 +123,35 @@ class Egress:
         parsed = self._guard.check_url(url)
         host = f"[{parsed.host}]" if ":" in parsed.host else parsed.host
         peer = f"{host}:{parsed.port or DEFAULT_PORTS[parsed.scheme]}"
-        return _Target(parsed, parsed.scheme == "http", parsed.netloc.decode("ascii"), peer)
+        path = parsed.raw_path.decode("ascii")
+        beginning = f" {path} HTTP/1.1\r\nHost: {parsed.netloc.decode('ascii')}\r\n"
+        return _Target(parsed, parsed.scheme == "http", peer, beginning)
+
+    def _arrange(self, names: tuple[str, ...]) -> _Lines:
+        """Those of the callers, which may stand for ours, without those that are the connection's."""
+        own = [name.lower() for name in names]
+        lines = [f"{name}: {value}\r\n" for name, value in self._default_headers.items() if name.lower() not in own]
+        escaped = [name.replace("%", "%%") for name in names]
+        lines += ["%.0s" if name.lower() in FRAMING_HEADERS else f"{name}: %s\r\n" for name in escaped]
+        template = "".join(lines)
+        return _Lines(template, template.count("\n"))
 
     def _request(
         self, method: str, target: _Target, headers: Mapping[str, str], body: bytes | None, notes: PostNotes
     ) -> httpx.Request:
-        framing = {"Host": target.host} if body is None else {"Host": target.host, "Content-Length": str(len(body))}
-        own = {name: value for name, value in headers.items() if name.lower() not in FRAMING_HEADERS}
-        sent = [(name.encode(), value.encode()) for name, value in {**framing, **self._default_headers, **own}.items()]
-        # With `stream` and not `content` httpx does not work out the framing headers a second time: 15 µs less.
+        """A request whose headers stand in its head alone: made as httpx.Headers they would cost 10 µs more.
+
+        Raises httpx.LocalProtocolError for headers that would break out of their lines.
+        """
+        template, number = self._lines((*headers,))
+        lines = template % (*headers.values(),)
+        if lines.count("\n") != number or lines.count("\r") != number or "\x00" in lines:
+            raise httpx.LocalProtocolError("a header holds a line break")
+        length = "" if body is None else f"Content-Length: {len(body)}\r\n"
+        head = f"{method}{target.beginning}{length}{lines}\r\n".encode()
         return httpx.Request(
-            method, target.url, headers=sent, stream=httpx.ByteStream(body or b""), extensions={NOTES: notes}
+            method, target.url, stream=httpx.ByteStream(body or b""), extensions={HEAD: head, NOTES: notes}
         )
-
-    async def _exchange(self, notes: PostNotes, request: httpx.Request) -> None:
-        response = await self._transport.handle_async_request(request)
-        notes.answered_at = perf_counter()
-        notes.status = response.status_code
-        notes.headers = _first_headers(response.headers.raw)
-        notes.truncated = True
-        stream = cast(httpx.AsyncByteStream, response.stream)
-        try:
-            await self._read(notes, stream)
-        finally:
-            await stream.aclose()
-
-    async def _read(self, notes: PostNotes, stream: httpx.AsyncByteStream) -> None:
-        """Keeps the first bytes, skips what little may follow, gives up on more."""
-        bytes_read = 0
-        async for chunk in stream:
-            bytes_read += len(chunk)
-            notes.body = (notes.body + chunk)[: notes.body_bytes_max]
-            if bytes_read > BODY_DRAIN_BYTES_MAX:
-                return
-        notes.truncated = bytes_read > notes.body_bytes_max
 
 
 def _tls_context(extra_ca_file: str | None) -> ssl.SSLContext:
@@ -159,18 +162,6 @@ def _tls_context(extra_ca_file: str | None) -> ssl.SSLContext:
         context.load_verify_locations(extra_ca_file)
     context.set_alpn_protocols(["http/1.1"])
     return context
-
-
-def _first_headers(raw: list[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
-    """The answer's headers, as far as there is room to keep them."""
-    kept: list[tuple[str, str]] = []
-    room = HEADER_BYTES_MAX
-    for name, value in raw:
-        room -= len(name) + len(value)
-        if room < 0:
-            break
-        kept.append((name.decode("latin-1"), value.decode("latin-1")))
-    return kept
 
 
 def _lateness(notes: PostNotes, timeout_s: float) -> str:

@@ -1,15 +1,15 @@
 """One HTTP/1.1 connection from the asking side (RFC 9112): a request out, its answer in, then the next."""
 
 import asyncio
-from collections import deque
+from time import perf_counter
 from typing import cast
 
 import httptools
 import httpx
 
 HEAD_BYTES_MAX = 64 * 1024
-UNREAD_BYTES_MAX = 64 * 1024
-"""How much of a body may lie unread before no more is taken from the socket."""
+BODY_DRAIN_BYTES_MAX = 64 * 1024
+"""How much of a body is taken from the socket; one with more costs the connection."""
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -22,36 +22,49 @@ class HeadTooLarge(httpx.RemoteProtocolError):
     """The answer's headers do not end within HEAD_BYTES_MAX."""
 
 
-class Connection(asyncio.Protocol):
-    """A connection that serves one exchange at a time: `send`, `head`, then `next_chunk` until that is empty.
+class Answer:
+    """What has come of one answer so far; `status` is None until its headers are complete."""
 
-    Whoever leaves an exchange before its end calls `abort`. Raises httpx.ReadError when the connection breaks and
-    httpx.RemoteProtocolError when what comes is not HTTP.
+    __slots__ = ("body", "body_bytes_max", "headers", "headers_at", "status", "truncated")
+
+    def __init__(self, body_bytes_max: int) -> None:
+        self.status: int | None = None
+        self.headers: Headers = []
+        """Names as they came."""
+        self.headers_at: float | None = None
+        """When they were complete (`perf_counter`)."""
+        self.body = b""
+        """Its first bytes, `body_bytes_max` of them."""
+        self.body_bytes_max = body_bytes_max
+        self.truncated = False
+        """True when the body is longer than what is kept, or has not come to its end."""
+
+
+class Connection(asyncio.Protocol):
+    """A connection that serves one exchange at a time: `ask`, and wait for what it gives.
+
+    Whoever leaves an exchange before its end calls `abort`. What fails are httpx.ReadError when the connection breaks
+    and httpx.RemoteProtocolError when what comes is not HTTP.
     """
 
     _transport: asyncio.Transport
+    _done: asyncio.Future[None]
 
     def __init__(self) -> None:
         self.idle_since = 0.0
         """When its last exchange ended (monotonic seconds); 0 before that."""
         self._loop = asyncio.get_running_loop()
         self._parser = httptools.HttpResponseParser(self)
-        self._waiter: asyncio.Future[None] | None = None
         self._closed = False
-        self._begin()
         self._complete = True
+        self._begin(Answer(0))
 
-    def _begin(self) -> None:
-        self._status: int | None = None
-        self._headers: Headers = []
-        self._chunks: deque[bytes] = deque()
+    def _begin(self, answer: Answer) -> None:
+        self._answer = answer
         self._bytes_before_status = 0
         self._header_bytes = 0
-        self._unread_bytes = 0
-        self._paused = False
+        self._body_bytes = 0
         self._framed = False
-        self._complete = False
-        self._failure: Exception | None = None
 
     # For the one who asks.
 
@@ -60,43 +73,18 @@ class Connection(asyncio.Protocol):
         """True when the last exchange is over and another may follow."""
         return self._complete and not self._closed and not self._transport.is_closing()
 
-    def send(self, message: bytes) -> None:
-        """Begins an exchange with the whole request."""
-        self._begin()
+    def ask(self, message: bytes, answer: Answer) -> asyncio.Future[None]:
+        """Sends the whole request; done when `answer` holds what came, or failed when that is not all of it."""
+        self._begin(answer)
+        self._complete = False
+        self._done = self._loop.create_future()
         self._transport.write(message)
-
-    async def head(self) -> tuple[int, Headers]:
-        """The answer's status and headers, names as they came."""
-        while self._status is None:
-            await self._wait()
-        return self._status, self._headers
-
-    async def next_chunk(self) -> bytes:
-        """Some more of the answer's body; empty at its end."""
-        while not self._chunks and not self._complete:
-            await self._wait()
-        if not self._chunks:
-            return b""
-        chunk = self._chunks.popleft()
-        self._unread_bytes -= len(chunk)
-        if self._paused and self._unread_bytes <= UNREAD_BYTES_MAX and not self._transport.is_closing():
-            self._paused = False
-            self._transport.resume_reading()
-        return chunk
+        return self._done
 
     def abort(self) -> None:
         """Closes at once. A polite end waits, under uvloop for half a minute, for a goodbye that may never come."""
         self._closed = True
         self._transport.abort()
-
-    async def _wait(self) -> None:
-        if self._failure is not None:
-            raise self._failure
-        self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
 
     # What the event loop tells.
 
@@ -109,7 +97,7 @@ class Connection(asyncio.Protocol):
         if self._complete:
             self.abort()
             return
-        if self._status is None:
+        if self._answer.status is None:
             self._bytes_before_status += len(data)
         try:
             self._parser.feed_data(data)
@@ -117,18 +105,16 @@ class Connection(asyncio.Protocol):
             self._fail(httpx.RemoteProtocolError("it switches protocols, which nobody asked for"))
         except httptools.HttpParserError as error:
             self._fail(httpx.RemoteProtocolError(str(error)))
-        if self._status is None and self._bytes_before_status > HEAD_BYTES_MAX:
+        if self._answer.status is None and self._bytes_before_status > HEAD_BYTES_MAX:
             self._fail(_too_large())
-        self._wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The end of it: also of a body that has no other end."""
         self._closed = True
-        if not self._complete and exc is None and self._status is not None and not self._framed:
-            self._complete = True
+        if not self._complete and exc is None and self._answer.status is not None and not self._framed:
+            self._end()
         elif not self._complete:
             self._fail(self._loss(exc))
-        self._wake()
         del self._parser  # they hold each other
 
     def _loss(self, exc: Exception | None) -> httpx.TransportError:
@@ -140,12 +126,15 @@ class Connection(asyncio.Protocol):
         return loss
 
     def _fail(self, failure: Exception) -> None:
-        self._failure = self._failure or failure
         self.abort()
+        if not self._done.done():
+            self._done.set_exception(failure)
 
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+    def _end(self) -> None:
+        self._complete = True
+        self._answer.truncated = self._body_bytes > len(self._answer.body)
+        if not self._done.done():
+            self._done.set_result(None)
 
     # What the parser finds.
 
@@ -153,14 +142,14 @@ class Connection(asyncio.Protocol):
         """The answer, or another after an interim one such as 100 Continue; a second answer was not asked for."""
         if self._complete:
             self.abort()
-        elif self._status is None:
-            self._headers = []
+        elif self._answer.status is None:
+            self._answer.headers = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header line; what follows a body in chunks is not looked at."""
-        if self._status is not None:
+        if self._answer.status is not None:
             return
-        self._headers.append((name, value))
+        self._answer.headers.append((name, value))
         self._header_bytes += len(name) + len(value)
         if len(name) in _FRAMING_LENGTHS and name.lower() in _FRAMING:
             self._framed = True
@@ -173,23 +162,26 @@ class Connection(asyncio.Protocol):
         if self._header_bytes > HEAD_BYTES_MAX:
             self._fail(_too_large())
         elif status >= 200:
-            self._status = status
+            answer = self._answer
+            answer.status, answer.headers_at, answer.truncated = status, perf_counter(), True
 
     def on_body(self, body: bytes) -> None:
         """Some of the body, without its framing."""
         if self._complete:
             return
-        self._chunks.append(body)
-        self._unread_bytes += len(body)
-        if self._unread_bytes > UNREAD_BYTES_MAX and not (self._paused or self._transport.is_closing()):
-            self._paused = True
-            self._transport.pause_reading()
+        answer = self._answer
+        self._body_bytes += len(body)
+        if room := answer.body_bytes_max - len(answer.body):
+            answer.body += body[:room]
+        if self._body_bytes > BODY_DRAIN_BYTES_MAX:
+            self.abort()
+            self._end()
 
     def on_message_complete(self) -> None:
         """The end of an answer."""
-        if self._status is None:
+        if self._answer.status is None or self._complete:
             return
-        self._complete = True
+        self._end()
         if not self._parser.should_keep_alive():
             self.abort()
 

@@ -5,7 +5,10 @@ from typing import Literal
 
 import msgspec
 
+from app.http1 import Answer, Headers
+
 ERROR_CHARS_MAX = 300
+HEADER_BYTES_MAX = 16 * 1024
 
 ErrorKind = Literal["timeout", "refused_address", "connect", "dns", "tls", "protocol", "too_large"]
 
@@ -41,8 +44,21 @@ class PostOutcome(msgspec.Struct, frozen=True):
 class PostNotes:
     """What is known so far of one request under way. Times are `perf_counter` seconds."""
 
+    __slots__ = (
+        "answer",
+        "connect_started_at",
+        "connected_at",
+        "dns_ended_at",
+        "dns_started_at",
+        "peer",
+        "plain",
+        "refused",
+        "started_at",
+        "tls_started_at",
+    )
+
     def __init__(self, body_bytes_max: int) -> None:
-        self.body_bytes_max = body_bytes_max
+        self.answer = Answer(body_bytes_max)
         self.started_at = perf_counter()
         self.plain = False
         self.peer = ""
@@ -52,11 +68,6 @@ class PostNotes:
         self.connect_started_at: float | None = None
         self.tls_started_at: float | None = None
         self.connected_at: float | None = None
-        self.answered_at: float | None = None
-        self.status: int | None = None
-        self.headers: list[tuple[str, str]] = []
-        self.body = b""
-        self.truncated = False
 
     def timing(self) -> Timing:
         """The times from the start until now."""
@@ -65,17 +76,31 @@ class PostNotes:
             dns_ms=_span_ms(self.dns_started_at, self.dns_ended_at),
             connect_ms=_span_ms(self.connect_started_at, self.tls_started_at or self.connected_at),
             tls_ms=_span_ms(self.tls_started_at, self.connected_at),
-            wait_ms=_span_ms(self.connected_at, self.answered_at),
-            read_ms=_span_ms(self.answered_at, ended_at),
+            wait_ms=_span_ms(self.connected_at, self.answer.headers_at),
+            read_ms=_span_ms(self.answer.headers_at, ended_at),
             total_ms=(ended_at - self.started_at) * 1000,
         )
 
     def outcome(self, error: str | None = None, kind: ErrorKind | None = None) -> PostOutcome:
         """The end of it. An answer counts even when something went wrong after its headers."""
-        if self.status is not None:
+        answer = self.answer
+        if answer.status is not None:
             error = kind = None
         message = error and " ".join(error.split())[:ERROR_CHARS_MAX]
-        return PostOutcome(self.status, self.headers, self.body, self.truncated, self.timing(), message, kind)
+        headers = [] if answer.status is None else _first_headers(answer.headers)
+        return PostOutcome(answer.status, headers, answer.body, answer.truncated, self.timing(), message, kind)
+
+
+def _first_headers(raw: Headers) -> list[tuple[str, str]]:
+    """The answer's headers, as far as there is room to keep them."""
+    kept: list[tuple[str, str]] = []
+    room = HEADER_BYTES_MAX
+    for name, value in raw:
+        room -= len(name) + len(value)
+        if room < 0:
+            break
+        kept.append((name.decode("latin-1"), value.decode("latin-1")))
+    return kept
 
 
 def _span_ms(since: float | None, until: float | None) -> float | None:

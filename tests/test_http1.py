@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.http1 import HEAD_BYTES_MAX, Connection, Disconnected, HeadTooLarge
+from app.http1 import BODY_DRAIN_BYTES_MAX, HEAD_BYTES_MAX, Answer, Connection, Disconnected, HeadTooLarge
 
 pytestmark = pytest.mark.anyio
 
@@ -44,13 +44,11 @@ async def connected(*answers: bytes, hang_up: bool = False) -> AsyncIterator[Con
             await served.wait()
 
 
-async def exchange(connection: Connection) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
-    connection.send(REQUEST)
-    status, headers = await connection.head()
-    body = b""
-    while chunk := await connection.next_chunk():
-        body += chunk
-    return status, headers, body
+async def exchange(connection: Connection, body_bytes_max: int = 1_000) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    answer = Answer(body_bytes_max)
+    await connection.ask(REQUEST, answer)
+    assert answer.status is not None
+    return answer.status, answer.headers, answer.body
 
 
 async def test_one_connection_serves_exchange_after_exchange() -> None:
@@ -131,11 +129,10 @@ async def test_a_connection_that_ends_before_the_answer_is_told_from_one_that_br
 
 async def test_a_body_shorter_than_its_length_is_an_error_after_what_there_was() -> None:
     async with connected(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf", hang_up=True) as connection:
-        connection.send(REQUEST)
-        assert (await connection.head())[0] == 200
-        assert await connection.next_chunk() == b"half"
+        answer = Answer(100)
         with pytest.raises(httpx.ReadError):
-            await connection.next_chunk()
+            await connection.ask(REQUEST, answer)
+        assert (answer.status, answer.body, answer.truncated) == (200, b"half", True)
 
 
 @pytest.mark.parametrize("line", [b"X: " + b"x" * HEAD_BYTES_MAX, b"X: y\r\n" * HEAD_BYTES_MAX])
@@ -145,11 +142,21 @@ async def test_headers_without_end_are_refused(line: bytes) -> None:
             await exchange(connection)
 
 
-async def test_a_long_body_waits_in_the_socket_until_it_is_read() -> None:
+async def test_of_a_body_longer_than_is_wanted_the_first_bytes_are_kept() -> None:
+    said = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n123456789"
+    async with connected(said) as connection:
+        answer = Answer(4)
+        await connection.ask(REQUEST, answer)
+        assert (answer.body, answer.truncated, connection.reusable) == (b"1234", True, True)
+
+
+async def test_a_body_longer_than_is_taken_costs_the_connection() -> None:
     size = 5_000_000
     async with connected(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size) as connection:
-        assert len((await exchange(connection))[2]) == size
-        assert connection.reusable
+        answer = Answer(4)
+        await connection.ask(REQUEST, answer)
+        assert size > BODY_DRAIN_BYTES_MAX
+        assert (answer.status, answer.body, answer.truncated, connection.reusable) == (200, b"xxxx", True, False)
 
 
 pieces = st.lists(

@@ -56,7 +56,7 @@ class Amazon:
         self.asked.append(url)
         await self.open.wait()
         notes = PostNotes(64 * 1024)
-        notes.status, notes.body = self.pages.get(url, (404, b""))
+        notes.answer.status, notes.answer.body = self.pages.get(url, (404, b""))
         return notes.outcome()
 
 
