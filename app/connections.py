@@ -28,8 +28,9 @@ IDLE_CONNECTION_S = 15.0
 NEXT_ADDRESS_AFTER_S = 0.25
 """An address that does not answer is not waited for: the next one is tried beside it (RFC 8305)."""
 
-ADDRESSES_KEPT_S = 30.0
-"""Short enough to follow a subscriber who moves, long enough that a busy endpoint costs two look-ups a minute."""
+ADDRESSES_KEPT_S = 1.0
+"""The shortest time that an answer of a name server can be good for, short of none: a TTL counts whole seconds, and the
+system's resolver does not tell it. Longer would be guessing; shorter would be a look-up for each of many connections."""
 
 NAMES_KEPT_MAX = 4096
 
@@ -194,7 +195,7 @@ class ConnectionPool(httpx.AsyncBaseTransport):
 
 
 class _Names:
-    """The addresses of names, kept for half a minute; those who ask for one name at once share a look-up."""
+    """The addresses of names, kept for a second; those who ask for one name at once share a look-up."""
 
     def __init__(self, guard: Guard) -> None:
         self._guard = guard

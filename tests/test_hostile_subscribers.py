@@ -124,21 +124,50 @@ class Names:
         return self.addresses
 
 
-async def test_a_name_is_asked_again_when_its_addresses_were_kept_long_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert connections.ADDRESSES_KEPT_S <= 30
-    names = Names("127.0.0.1")
+class Stopwatch:
+    """A monotonic clock that goes when it is told to."""
+
+    def __init__(self) -> None:
+        self.now_s = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+async def test_addresses_are_kept_no_longer_than_the_shortest_time_to_live(monkeypatch: pytest.MonkeyPatch) -> None:
+    stopwatch, names = Stopwatch(), Names("127.0.0.1")
+    monkeypatch.setattr(connections, "monotonic", stopwatch)
     async with (
         aclosing(Egress(Guard(LOOPBACK, resolve=names.resolve), user_agent="Mailweir/test")) as egress,
         sink(Answer(headers={"Connection": "close"})) as subscriber,
     ):
         url = subscriber.url_for("hooks.example.com")
-        assert [(await post(egress, url)).status for _ in range(3)] == [200, 200, 200]
+        for _ in range(3):
+            assert (await post(egress, url)).status == 200
+            stopwatch.now_s += 0.33
         assert names.asked == 1
-        monkeypatch.setattr(connections, "ADDRESSES_KEPT_S", 0.0)
+        stopwatch.now_s += 0.01
         names.addresses = ["10.0.0.5"]
         moved = await post(egress, url)
     assert (names.asked, moved.error_kind) == (2, "refused_address")
     assert len(subscriber.requests) == 3
+
+
+async def test_a_busy_endpoint_that_closes_every_connection_costs_a_look_up_a_second(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stopwatch, names = Stopwatch(), Names("127.0.0.1")
+    monkeypatch.setattr(connections, "monotonic", stopwatch)
+    async with (
+        aclosing(Egress(Guard(LOOPBACK, resolve=names.resolve), user_agent="Mailweir/test")) as egress,
+        sink(Answer(headers={"Connection": "close"})) as subscriber,
+    ):
+        url = subscriber.url_for("hooks.example.com")
+        for _ in range(3):
+            await asyncio.gather(*(post(egress, url) for _ in range(30)))
+            stopwatch.now_s += 1.0
+    assert (len(subscriber.requests), subscriber.connections) == (90, 90)
+    assert names.asked == 3
 
 
 async def test_a_certificate_for_another_name_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
