@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -19,38 +20,29 @@ _endpoint = table_of(EndpointRow)
 
 async def failed_deliveries(engine: AsyncEngine, environment_id: int, since: datetime) -> Mapping[int, int]:
     """How many deliveries made since then were given up and not sent again, by endpoint."""
-    newest = (
-        sa.select(delivery.c.endpoint_id)
-        .where(has_status(FAILED), delivery.c.id >= first_number(since))
-        .order_by(delivery.c.id.desc())
-        .limit(COUNTED_MAX)
-        .subquery()
-    )
-    query = (
-        sa.select(newest.c.endpoint_id, sa.func.count())
-        .join(_endpoint, _endpoint.c.id == newest.c.endpoint_id)
-        .where(_endpoint.c.environment_id == environment_id, _endpoint.c.deleted_at.is_(None))
-        .group_by(newest.c.endpoint_id)
-    )
-    async with engine.connect() as connection:
-        return {row[0]: row[1] for row in await connection.execute(query)}
+    failed = sa.select(delivery.c.endpoint_id).where(has_status(FAILED), delivery.c.id >= first_number(since))
+    return await _by_owner(engine, environment_id, _endpoint, failed.order_by(delivery.c.id.desc()))
 
 
 async def odd_receipts(engine: AsyncEngine, environment_id: int, status: str, since: datetime) -> Mapping[int, int]:
     """How many requests since then are quarantined, or rejected, by the number of the source."""
     odd = receipt.c.status != sa.literal(ACCEPTED, literal_execute=True)
-    newest = (
-        sa.select(receipt.c.source_id)
-        .where(receipt.c.status == sa.literal(status, literal_execute=True), odd, receipt.c.id >= first_number(since))
-        .order_by(receipt.c.id.desc())
-        .limit(COUNTED_MAX)
-        .subquery()
-    )
+    of_status = receipt.c.status == sa.literal(status, literal_execute=True)
+    found = sa.select(receipt.c.source_id).where(of_status, odd, receipt.c.id >= first_number(since))
+    return await _by_owner(engine, environment_id, source, found.order_by(receipt.c.id.desc()))
+
+
+async def _by_owner(
+    engine: AsyncEngine, environment_id: int, owner: sa.Table, newest_first: sa.Select[Any]
+) -> Mapping[int, int]:
+    """How many of the newest rows name each of the environment's endpoints or sources, removed ones left out."""
+    newest = newest_first.limit(COUNTED_MAX).subquery()
+    (named,) = newest.c
     query = (
-        sa.select(newest.c.source_id, sa.func.count())
-        .join(source, source.c.id == newest.c.source_id)
-        .where(source.c.environment_id == environment_id, source.c.deleted_at.is_(None))
-        .group_by(newest.c.source_id)
+        sa.select(named, sa.func.count())
+        .join(owner, owner.c.id == named)
+        .where(owner.c.environment_id == environment_id, owner.c.deleted_at.is_(None))
+        .group_by(named)
     )
     async with engine.connect() as connection:
         return {row[0]: row[1] for row in await connection.execute(query)}
