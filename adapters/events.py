@@ -32,7 +32,7 @@ MESSAGE_TYPES: dict[str, str] = {
 NOTICE_TYPES: dict[str, str] = {
     "endpoint.failing": "Attempts at an endpoint keep failing, so that one delivery at a time probes it.",
     "endpoint.disabled": "Nothing is sent to an endpoint any more: it failed too often, or said that it is gone.",
-    "endpoint.recovered": "An endpoint that kept failing takes deliveries again.",
+    "endpoint.recovered": "An endpoint that kept failing takes deliveries again, or a person enabled or moved it.",
     "source.silent": "Nothing has come from a source for longer than it usually pauses.",
     "alert.fired": "What an alert rule watches for has come about.",
     "alert.resolved": "What an alert rule watches for has passed.",

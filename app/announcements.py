@@ -7,7 +7,13 @@ from adapters.notices import Notice
 from app.drafting import Drafts, called, noticed
 from app.registry import Endpoint, Registry
 from app.store.arrivals import Arrival
-from app.store.health import DISABLED, FAILING, Health, news_told
+from app.store.health import DISABLED, ENABLED, FAILING, MOVED, RECOVERED, Health, news_told
+
+_TYPES = {
+    FAILING: "endpoint.failing",
+    DISABLED: "endpoint.disabled",
+    **dict.fromkeys((RECOVERED, ENABLED, MOVED), "endpoint.recovered"),
+}
 
 
 class Announcements:
@@ -28,7 +34,7 @@ class Announcements:
             numbers=_numbers(health, health.news_at),
             endpoint=noticed(endpoint),
         )
-        event = self._drafts.notice(endpoint.environment_id, f"endpoint.{health.news}", notice, health.news_at)
+        event = self._drafts.notice(endpoint.environment_id, _TYPES[health.news], notice, health.news_at)
         return Arrival(None, [event], condition=partial(news_told, endpoint_id=endpoint_id, health=health))
 
 
@@ -37,6 +43,10 @@ def _summary(endpoint: Endpoint, health: Health, news: str) -> str:
         return f"{called(endpoint)} keeps failing: {health.failures} attempts in a row, the last one: {health.reason}."
     if news == DISABLED:
         return f"{called(endpoint)} was disabled, and its deliveries are held: {health.why_disabled}."
+    if news == ENABLED:
+        return f"{called(endpoint)} was enabled by hand, and is sent to again."
+    if news == MOVED:
+        return f"{called(endpoint)} has another URL now, and is sent to again."
     return f"{called(endpoint)} takes deliveries again."
 
 

@@ -30,7 +30,7 @@ NEXT_ADDRESS_AFTER_S = 0.25
 
 ADDRESSES_KEPT_S = 1.0
 """The shortest time that an answer of a name server can be good for, short of none: a TTL counts whole seconds, and the
-system's resolver does not tell it. Longer would be guessing; shorter would be a look-up for each of many connections."""
+system's resolver does not tell it. Longer would be a guess; shorter would be a look-up for each of many connections."""
 
 NAMES_KEPT_MAX = 4096
 

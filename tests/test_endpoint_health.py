@@ -219,6 +219,34 @@ async def test_another_url_is_tried_at_once(gateway: Gateway) -> None:
         await mended.arrived(1)
 
 
+@pytest.mark.parametrize("by", ["enabling", "another URL"])
+async def test_who_was_told_that_an_endpoint_fails_is_told_once_that_a_person_ended_it(
+    gateway: Gateway, clock: FrozenClock, by: str
+) -> None:
+    account = await add_account(gateway, "mailgun")
+    async with serve(BROKEN) as broken, serve() as mended, serve() as watcher:
+        await add_endpoint(gateway, watcher.url, events="endpoint.failing,endpoint.recovered")
+        endpoint_id, _ = await add_endpoint(gateway, broken.url, events="email.*")
+        await break_it(gateway, account, broken)
+        await watcher.arrived(1)
+        clock.advance(3)
+        change = EndpointChange(active=True) if by == "enabling" else EndpointChange(url=mended.url)
+        await change_endpoint(gateway.engine, gateway.vault, ENVIRONMENT, endpoint_id, change, clock.now())
+        gateway.sender.bell.ring()
+        _, recovered = await watcher.arrived(2)
+        clock.advance(60)
+        await asyncio.sleep(0.1)
+        told = recovered.json()
+        assert told["type"] == "endpoint.recovered"
+        assert told["data"]["numbers"] == {"failing_s": 3}
+        assert told["data"]["summary"].endswith(
+            "was enabled by hand, and is sent to again."
+            if by == "enabling"
+            else "has another URL now, and is sent to again."
+        )
+        assert [request.json()["type"] for request in watcher.requests].count("endpoint.recovered") == 1
+
+
 async def test_what_a_person_sends_again_probes_at_once(gateway: Gateway) -> None:
     account = await add_account(gateway, "mailgun")
     async with serve(*[BROKEN] * BREAKER_FAILURES, Answer(200)) as sink:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from adapters.request import NativeRequest
 from app.gateway import Gateway
-from app.store.endpoints import disable_endpoint
+from app.store.endpoints import EndpointChange, change_endpoint
 from app.store.tables import AttemptRow, DeliveryRow, EventRow, ReceiptRow, table_of
 from tests.conftest import FrozenClock, PostgresServer
 from tests.gateways import ENVIRONMENT, add_account, add_endpoint, opened, settings_for
@@ -89,7 +89,8 @@ async def test_what_waits_in_memory_for_a_paused_endpoint_is_held_at_once(databa
         endpoint_id, _ = await add_endpoint(gateway, hanging.url, timeout_s=1, max_in_flight=1)
         await asyncio.gather(*(account.post("opened") for _ in range(10)))
         await hanging.arrived(1)
-        await disable_endpoint(gateway.engine, ENVIRONMENT, endpoint_id, "paused", gateway.clock.now())
+        off = EndpointChange(active=False)
+        await change_endpoint(gateway.engine, gateway.vault, ENVIRONMENT, endpoint_id, off, gateway.clock.now())
         gateway.sender.bell.ring()
         async with asyncio.timeout(0.9):
             while (await statuses(gateway)).get("held") != 9:

@@ -13,7 +13,7 @@ from adapters.events import iso_millis
 from app.store import settling
 from app.store.accounts import bump_config
 from app.store.errors import SecretInUse
-from app.store.health import forget_health
+from app.store.health import ENABLED, MOVED, begin_anew
 from app.store.settling import settle
 from app.store.tables import NONE, SINGLE, EndpointRow, table_of
 from app.store.transactions import writing
@@ -34,7 +34,7 @@ MakeKnown = Callable[[], Awaitable[object]]
 sender that takes the endpoint for inactive would hold again what has just been released."""
 
 
-async def _to_nobody() -> None:
+async def to_nobody() -> None:
     """For a change that nobody needs to know of at once."""
 
 
@@ -164,7 +164,7 @@ async def change_endpoint(
     endpoint_id: int,
     change: EndpointChange,
     now: datetime,
-    make_known: MakeKnown = _to_nobody,
+    make_known: MakeKnown = to_nobody,
 ) -> Endpoint | None:
     """Changes an endpoint and returns it as it is then; None when there is none.
 
@@ -203,7 +203,7 @@ async def rotate_secret(
 
 
 async def enable_endpoint(
-    engine: AsyncEngine, environment_id: int, endpoint_id: int, now: datetime, make_known: MakeKnown = _to_nobody
+    engine: AsyncEngine, environment_id: int, endpoint_id: int, now: datetime, make_known: MakeKnown = to_nobody
 ) -> Endpoint | None:
     """Makes the endpoint active; its held deliveries are due now. None when there is none."""
     values = {"active": True, "disabled_reason": None}
@@ -217,26 +217,13 @@ async def drop_held(engine: AsyncEngine, environment_id: int, endpoint_id: int, 
     return 0 if row is None else await settling.drop_held(engine, row, now)
 
 
-async def disable_endpoint(
-    engine: AsyncEngine,
-    environment_id: int,
-    endpoint_id: int,
-    reason: str,
-    now: datetime,
-    make_known: MakeKnown = _to_nobody,
-) -> Endpoint | None:
-    """Makes the endpoint inactive, `reason` saying why; its pending deliveries are held. None when there is none."""
-    values = {"active": False, "disabled_reason": reason}
-    return await _update(engine, environment_id, endpoint_id, values, now, make_known)
-
-
 async def delete_endpoint(
     engine: AsyncEngine,
     vault: Vault,
     environment_id: int,
     endpoint_id: int,
     now: datetime,
-    make_known: MakeKnown = _to_nobody,
+    make_known: MakeKnown = to_nobody,
 ) -> bool:
     """Takes the endpoint and its secrets away and cancels what it is owed; False when there was none."""
     values: dict[str, Any] = {"deleted_at": now, "active": False, "secrets_sealed": vault.seal([]), "headers": {}}
@@ -257,17 +244,28 @@ async def _update(
         .values(values | {"updated_at": now})
         .returning(*_endpoint.c)
     )
-    begins_anew = bool(values.get("active")) or "url" in values
     async with writing(engine) as connection:
         await bump_config(connection, environment_id)
+        before = await _find(connection, environment_id, endpoint_id)
         row = (await connection.execute(update)).one_or_none()
-        if row is not None and begins_anew:
-            await connection.run_sync(forget_health, endpoint_id)
+        if before is not None and row is not None and (how := _how_begun_anew(before, row, values)):
+            was_disabled = not before.active and before.disabled_reason != PAUSED
+            at = round(now.timestamp() * 1000)
+            await connection.run_sync(begin_anew, endpoint_id, how, at, was_disabled=was_disabled)
     if row is None:
         return None
     await make_known()
     await settle(engine, row, now)
     return _shown(row)
+
+
+def _how_begun_anew(before: sa.Row[Any], changed: sa.Row[Any], values: dict[str, Any]) -> str | None:
+    """Why what is known of the endpoint's health says nothing any more; None where it does. One at rest is left so."""
+    if not changed.active:
+        return None
+    if values.get("active"):
+        return ENABLED
+    return MOVED if changed.url != before.url else None
 
 
 def _values(fields: NewEndpoint | EndpointChange, vault: Vault) -> dict[str, Any]:

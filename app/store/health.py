@@ -4,6 +4,9 @@ An endpoint that fails BREAKER_FAILURES times in a row is `failing`: it is tried
 growing intervals, while the rest waits in the store without spending attempts. Attempts that were under way when the
 state changed are recorded like all others, but of a failing endpoint only probes count: a burst of failures in one bad
 second does not disable anybody. After DISABLE_FAILURES counted failures in a row it is disabled.
+
+A change of state is news until it has been told, and a row has room for one: what comes before an untold one was told
+takes its place. So whoever hears of failures hears once that they are over, also where a person ends them.
 """
 
 from collections import defaultdict
@@ -22,6 +25,8 @@ from app.store.tables import EndpointHealthRow, table_of
 _health = table_of(EndpointHealthRow)
 
 FAILING, RECOVERED, DISABLED = "failing", "recovered", "disabled"
+ENABLED, MOVED = "enabled", "moved"
+"""Recovered by hand: a person enabled it, or gave it another URL."""
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -165,9 +170,22 @@ def news_told(connection: sa.Connection, endpoint_id: int, health: Health) -> bo
     return told.rowcount == 1
 
 
-def forget_health(connection: sa.Connection, endpoint_id: int) -> None:
-    """Begins anew with an endpoint that a person enables, or moves to another URL."""
-    connection.execute(sa.delete(_health).where(_health.c.endpoint_id == endpoint_id))
+def begin_anew(connection: sa.Connection, endpoint_id: int, how: str, at: int, *, was_disabled: bool) -> None:
+    """Forgets how an endpoint fared that a person enables, or moves to another URL; `how` is ENABLED or MOVED.
+
+    Where others were told that it fails or is disabled, or were about to be, that is news.
+    """
+    row = connection.execute(lock_rows(connection.dialect, _OF_ONE, shared=False), {"endpoint": endpoint_id})
+    before = next((Health(*columns) for columns in row), None)
+    if before is None:
+        return
+    if was_disabled or before.failing or before.news in (FAILING, DISABLED):
+        _store(connection, endpoint_id, Health(news=how, news_at=at, failing_since=before.failing_since))
+    elif before.news is not None:
+        untold = Health(news=before.news, news_at=before.news_at, failing_since=before.failing_since)
+        _store(connection, endpoint_id, untold)
+    else:
+        connection.execute(sa.delete(_health).where(_health.c.endpoint_id == endpoint_id))
 
 
 def by_endpoint(results: Sequence[tuple[int, Result]]) -> dict[int, list[Result]]:

@@ -250,7 +250,7 @@ class EndpointHealthRow(_Row, table=True):
     failing_since: datetime | None = _time(default=None)
     resume_at: datetime | None = _time(default=None)
     news: str | None = None
-    """failing, recovered or disabled."""
+    """failing, recovered, disabled, or by hand: enabled, moved."""
     news_at: datetime | None = _time(default=None)
     reason: str | None = None
     """What the last failed attempt ended with."""

@@ -6,7 +6,6 @@ from app.store.endpoints import (
     EndpointChange,
     change_endpoint,
     delete_endpoint,
-    disable_endpoint,
     drop_held,
     enable_endpoint,
     endpoint_secrets,
@@ -79,14 +78,14 @@ async def test_an_endpoint_added_inactive_says_that_it_is_paused(world: World) -
     assert (created.active, created.disabled_reason) == (False, "paused")
 
 
-async def test_a_disabled_endpoint_keeps_what_it_is_owed_and_gets_it_when_enabled(world: World) -> None:
+async def test_a_paused_endpoint_keeps_what_it_is_owed_and_gets_it_when_enabled(world: World) -> None:
     await world.endpoint()
     await world.endpoint("https://other.example.com/")
     deliveries = await _one_of_each(world, 1)
     others = await _one_of_each(world, 2)
-    disabled = await disable_endpoint(world.engine, 1, 1, "410 Gone", world.clock.now())
-    assert disabled is not None
-    assert (disabled.active, disabled.disabled_reason) == (False, "410 Gone")
+    paused = await world.pause(1)
+    assert paused is not None
+    assert (paused.active, paused.disabled_reason) == (False, "paused")
     same = {status: status for status in DELIVERY_STATUSES}
     assert await _statuses(world, deliveries) == same | {"pending": "held"}
     assert await _statuses(world, others) == same
@@ -171,7 +170,7 @@ async def test_who_sends_knows_of_a_change_before_deliveries_move(world: World) 
 
     now = world.clock.now()
     await enable_endpoint(world.engine, 1, 1, now, look)
-    await disable_endpoint(world.engine, 1, 1, "410 Gone", now, look)
+    await world.pause(1, look)
     await change_endpoint(world.engine, world.vault, 1, 1, EndpointChange(active=True), now, look)
     await delete_endpoint(world.engine, world.vault, 1, 1, now, look)
     assert seen == [(True, "held"), (False, "pending"), (True, "held"), (False, "pending")]
@@ -192,7 +191,7 @@ async def test_every_change_raises_the_config_version(world: World) -> None:
     before = await world.config_version()
     await world.endpoint()
     await _change(world, 1, description="x")
-    await disable_endpoint(world.engine, 1, 1, "paused", world.clock.now())
+    await world.pause(1)
     await enable_endpoint(world.engine, 1, 1, world.clock.now())
     await delete_endpoint(world.engine, world.vault, 1, 1, world.clock.now())
     assert await world.config_version() == before + 5
@@ -206,6 +205,5 @@ async def test_another_environments_endpoint_is_not_there(world: World, other_wo
     assert await endpoint_secrets(world.engine, world.vault, 1, theirs.id) is None
     assert await _change(world, theirs.id, active=False) is None
     assert await enable_endpoint(world.engine, 1, theirs.id, now) is None
-    assert await disable_endpoint(world.engine, 1, theirs.id, "no", now) is None
     assert not await delete_endpoint(world.engine, world.vault, 1, theirs.id, now)
     assert await get_endpoint(world.engine, 2, theirs.id) == theirs

@@ -12,7 +12,6 @@ from app.store.endpoints import (
     EndpointChange,
     change_endpoint,
     delete_endpoint,
-    disable_endpoint,
     enable_endpoint,
 )
 from app.store.sources import SourceChange, change_source, delete_source
@@ -28,7 +27,7 @@ CHANGES: dict[str, Change] = {
         world.engine, world.vault, 1, 1, EndpointChange(description="crm"), world.clock.now()
     ),
     "enable an endpoint": lambda world: enable_endpoint(world.engine, 1, 1, world.clock.now()),
-    "disable an endpoint": lambda world: disable_endpoint(world.engine, 1, 1, "410 Gone", world.clock.now()),
+    "pause an endpoint": lambda world: world.pause(1),
     "delete an endpoint": lambda world: delete_endpoint(world.engine, world.vault, 1, 1, world.clock.now()),
     "add a source": lambda world: world.source("other"),
     "change a source": lambda world: change_source(

@@ -4,7 +4,6 @@ from typing import Any
 import pytest
 
 from app.store import settling
-from app.store.endpoints import disable_endpoint
 from app.store.settling import settle_changed, settle_endpoints
 from app.store.tables import DELIVERY_STATUSES, NOT_ACTIVE, EndpointRow, table_of
 from tests.store.world import World
@@ -69,7 +68,7 @@ async def test_a_long_backlog_moves_in_several_transactions(world: World, monkey
     await world.endpoint()
     event_id = await world.event()
     deliveries = [await world.delivery(event_id, 1) for _ in range(5)]
-    await disable_endpoint(world.engine, 1, 1, "paused", world.clock.now())
+    await world.pause(1)
     assert {await world.status(delivery_id) for delivery_id in deliveries} == {"held"}
 
 

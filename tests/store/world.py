@@ -7,7 +7,15 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel import SQLModel
 
-from app.store.endpoints import Endpoint, NewEndpoint, create_endpoint
+from app.store.endpoints import (
+    Endpoint,
+    EndpointChange,
+    MakeKnown,
+    NewEndpoint,
+    change_endpoint,
+    create_endpoint,
+    to_nobody,
+)
 from app.store.ids import IdSource
 from app.store.sources import NewSource, create_source
 from app.store.tables import (
@@ -47,6 +55,11 @@ class World(NamedTuple):
     async def endpoint(self, url: str = "https://example.com/hook", **fields: Any) -> Endpoint:
         new = NewEndpoint(url=url, **{"events": "*", "secrets": ["whsec_1"]} | fields)
         return await create_endpoint(self.engine, self.vault, self.environment_id, new, self.clock.now())
+
+    async def pause(self, endpoint_id: int, make_known: MakeKnown = to_nobody) -> Endpoint | None:
+        off = EndpointChange(active=False)
+        environment_id, now = self.environment_id, self.clock.now()
+        return await change_endpoint(self.engine, self.vault, environment_id, endpoint_id, off, now, make_known)
 
     async def receipt(self, source_id: int, status: str = "accepted", **fields: Any) -> int:
         number = self.ids.next()

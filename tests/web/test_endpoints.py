@@ -1,8 +1,10 @@
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
-from app.store.endpoints import disable_endpoint
+from app.store.tables import EndpointRow, table_of
+from app.store.transactions import writing
 from tests.web.gateways import SUBSCRIBER, Api, add_endpoint, add_source, fields_of, gateway_of, post_native
 
 pytestmark = pytest.mark.anyio
@@ -126,7 +128,9 @@ async def test_a_paused_endpoint_is_enabled_again(api: Api) -> None:
 async def test_an_endpoint_that_the_gateway_disabled_is_not_called_paused(api: Api) -> None:
     made = await add_endpoint(api)
     gateway = gateway_of(api)
-    await disable_endpoint(gateway.engine, 1, made["id"], "it answered 410 Gone", gateway.clock.now())
+    gone = sa.update(table_of(EndpointRow)).values(active=False, disabled_reason="it answered 410 Gone")
+    async with writing(gateway.engine) as connection:
+        await connection.execute(gone)
     assert (await api.get(f"{MANAGE}/{made['id']}")).json()["state"] == "disabled"
 
 
