@@ -57,7 +57,7 @@ def page(chromium: Any, site: Process) -> Iterator[Any]:
     complaints = watched(page, site)
     yield page
     context.close()
-    assert complaints == []
+    assert complaints == [], "\n".join(complaints)
 
 
 def watched(page: Any, site: Process) -> list[str]:

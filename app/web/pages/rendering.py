@@ -18,7 +18,7 @@ from app.web.auth import RANK
 from app.web.context import gateway_of
 from app.web.pages.assets import static_url
 from app.web.pages.charts import sparkline, stacked_bars
-from app.web.pages.words import TEXT_SHOWN_MAX, ago, clipped, count, duration, moment, percent, size, visible
+from app.web.pages.words import TEXT_SHOWN_MAX, ago, clipped, count, duration, moment, percent, size, spelled, visible
 from app.web.problems import AnyRequest
 from app.web.sessions import bound_to, cookie_in, csrf_token
 
@@ -39,6 +39,7 @@ _VIEWER = "viewer"
 
 _FILTERS: dict[str, Any] = {
     "visible": visible,
+    "spelled": spelled,
     "clipped": clipped,
     "moment": moment,
     "ago": ago,

@@ -29,6 +29,11 @@ def visible(text: object) -> Markup:
     return Markup(f'<bdi dir="auto">{_UNSEEN.sub(_named, escaped)}</bdi>')  # noqa: S704 - escaped just now
 
 
+def spelled(text: object) -> str:
+    """The text with what cannot be seen spelled out, for places that hold no markup: an option, a title."""
+    return _UNSEEN.sub(lambda found: f"U+{ord(found[0]):04X}", "" if text is None else str(text))
+
+
 def clipped(text: str, characters_max: int = TEXT_SHOWN_MAX) -> str:
     """The beginning of the text."""
     return text if len(text) <= characters_max else text[:characters_max]

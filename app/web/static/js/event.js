@@ -26,11 +26,15 @@ document.addEventListener("click", (event) => {
   if (open && !open.contains(event.target)) open.open = false;
 });
 
+// Back is the list as it was, filters included.
+const back = document.querySelector("a.back");
+if (document.referrer && new URL(document.referrer).pathname === new URL(back.href).pathname) back.href = document.referrer;
+
 const replay = document.querySelector("form.replay");
 
 listen([
   ["r", "Replay it", () => replay?.requestSubmit()],
   ["c", "Copy it as JSON", () => copyFrom(document.querySelector("[data-copy-from]"))],
   ["y", "Copy its link", () => copy(location.href.split("?")[0])],
-  ["Escape", "Back to the list", () => location.assign(document.querySelector("a.back").href)],
+  ["Escape", "Back to the list", () => location.assign(back.href)],
 ]);
