@@ -244,9 +244,12 @@ def add_endpoint_by_keyboard(page: Any, url: str) -> None:
 
 def copied(page: Any, beginning: str) -> str:
     """What the clipboard holds, once it begins like that."""
-    holds = "async (beginning) => (await navigator.clipboard.readText()).startsWith(beginning)"
-    page.wait_for_function(holds, arg=beginning)
-    return page.evaluate("navigator.clipboard.readText()")
+
+    def text() -> str | None:
+        held: str = page.evaluate("navigator.clipboard.readText()")
+        return held if held.startswith(beginning) else None
+
+    return until(text)
 
 
 def tab_to(page: Any, selector: str) -> None:
