@@ -9,8 +9,9 @@ Whatever a test does, its page may not write an error to the console nor ask ano
 
 import os
 import shutil
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from time import monotonic, sleep
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
@@ -22,6 +23,9 @@ from tests.processes import KEY, Process, running
 EXECUTABLES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 WIDE, NARROW = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 WAIT_MS = 10_000
+POLL_S = 0.05
+
+Found = TypeVar("Found")
 
 
 @pytest.fixture(scope="module")
@@ -40,9 +44,9 @@ def chromium() -> Iterator[Any]:
         browser.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
-    """A gateway for the tests of one module; its admin key is `processes.KEY`."""
+    """A gateway that modules share, with whatever the tests before have left; its admin key is `processes.KEY`."""
     with running(tmp_path_factory.mktemp("site")) as gateway:
         yield gateway
 
@@ -84,6 +88,29 @@ def new_session(site: Process, key: str = KEY) -> str:
 def scrolls_sideways(page: Any) -> bool:
     """Whether the page is wider than the window."""
     return page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
+
+
+def until(ask: Callable[[], Found | None]) -> Found:
+    """What `ask` answers, once it says anything.
+
+    For whatever a page does after a while, too: Playwright's own `wait_for_function` does not wait for a promise.
+    """
+    deadline = monotonic() + WAIT_MS / 1000
+    while monotonic() < deadline:
+        if answer := ask():
+            return answer
+        sleep(POLL_S)
+    raise AssertionError(f"not within {WAIT_MS} ms")
+
+
+def copied(page: Any, beginning: str) -> str:
+    """What the clipboard holds, once it begins like that: a page writes to it after the key was pressed."""
+
+    def text() -> str | None:
+        held: str = page.evaluate("navigator.clipboard.readText()")
+        return held if held.startswith(beginning) else None
+
+    return until(text)
 
 
 def _not_here(reason: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.browser import NARROW, chromium, page, scrolls_sideways, site
+from tests.browser import NARROW, chromium, copied, page, scrolls_sideways, site
 from tests.processes import Process, client
 
 __all__ = ["chromium", "page", "site"]
@@ -102,15 +102,14 @@ def test_an_event_and_its_link_are_copied(page: Any, http: httpx.Client) -> None
     page.goto("/events?q=first")
     page.keyboard.press("j")
     page.keyboard.press("y")
-    link = copied(page)
+    link = copied(page, "http")
     assert link.endswith(f"/events/{newest(http, q='first')['id']}")
     page.keyboard.press("c")
-    page.wait_for_function("async () => (await navigator.clipboard.readText()).startsWith('{')")
-    assert json.loads(copied(page))["id"] == newest(http, q="first")["id"]
+    assert json.loads(copied(page, "{"))["id"] == newest(http, q="first")["id"]
     page.goto(link)
     page.get_by_text("Copy", exact=True).click()
     page.get_by_role("link", name="Native request as curl").click()
-    page.wait_for_function("async () => (await navigator.clipboard.readText()).startsWith('curl')")
+    copied(page, "curl")
 
 
 def test_linked_values_light_up_together(page: Any, http: httpx.Client) -> None:
@@ -136,7 +135,3 @@ def test_the_pages_fit_a_telephone(page: Any, http: httpx.Client, theme: str) ->
     for path in ("/events", f"/events/{newest(http)['id']}"):
         page.goto(path)
         assert not scrolls_sideways(page), path
-
-
-def copied(page: Any) -> str:
-    return page.evaluate("navigator.clipboard.readText()")

@@ -7,7 +7,6 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from time import monotonic, sleep
 from typing import Any
 from urllib.parse import quote
 
@@ -18,7 +17,7 @@ from anyio.from_thread import start_blocking_portal
 from adapters.catalog import mapping_text
 from app.web.pages.dashboard import PAGES
 from tests import servers
-from tests.browser import NARROW, chromium, page, scrolls_sideways, watched
+from tests.browser import NARROW, WIDE, chromium, copied, page, scrolls_sideways, until, watched
 from tests.processes import KEY, Process, client, running
 from tests.servers import Answer, Received, Sink
 from tests.web.pages.accessibility import THEMES, barriers
@@ -28,7 +27,6 @@ __all__ = ["chromium", "page"]
 SCRIPT = "<script>window.owned = 1</script><img src=x onerror=\"window.owned = 1\"><svg onload='window.owned = 1'>"
 HOSTILE = f"{SCRIPT}\u202e\u2066'\"`${{window.owned = 1}}{{{{ 7 * 7 }}}}</pre></textarea></title>"
 LONG = "y" * 1_000_000
-WITHIN_S = 10
 TABS_MAX = 80
 
 
@@ -242,16 +240,6 @@ def add_endpoint_by_keyboard(page: Any, url: str) -> None:
     page.get_by_text("whsec_").first.wait_for()
 
 
-def copied(page: Any, beginning: str) -> str:
-    """What the clipboard holds, once it begins like that."""
-
-    def text() -> str | None:
-        held: str = page.evaluate("navigator.clipboard.readText()")
-        return held if held.startswith(beginning) else None
-
-    return until(text)
-
-
 def tab_to(page: Any, selector: str) -> None:
     """Goes on with Tab until what is wanted has the focus."""
     for _ in range(TABS_MAX):
@@ -299,22 +287,15 @@ def paths(http: httpx.Client, subscriber: Sink) -> list[str]:
     ]
 
 
-def test_every_page_fits_a_telephone_in_both_themes(page: Any, paths: list[str]) -> None:
-    page.set_viewport_size(NARROW)
-    wide = list[str]()
+def test_every_page_fits_a_telephone_and_bars_nobody(page: Any, paths: list[str]) -> None:
+    found = list[str]()
     for path in paths:
+        page.set_viewport_size(NARROW)
         visit_path(page, path)
         for theme in THEMES:
             page.emulate_media(color_scheme=theme)
-            if scrolls_sideways(page):
-                wide.append(f"{theme} {path}")
-    assert wide == []
-
-
-def test_no_page_bars_anybody(page: Any, paths: list[str]) -> None:
-    found = list[str]()
-    for path in paths:
-        visit_path(page, path)
+            found += [f"{path}: {theme}, scrolls sideways"] * scrolls_sideways(page)
+        page.set_viewport_size(WIDE)
         found += [f"{path}: {barrier}" for barrier in barriers(page)]
     assert not found, "\n".join(found)
 
@@ -387,16 +368,6 @@ def reload_until(page: Any, word: str, selector: str) -> None:
         return word in page.locator(selector).first.inner_text()
 
     until(holds)
-
-
-def until(ask: Any) -> Any:
-    """What `ask` answers, once it says anything."""
-    deadline = monotonic() + WITHIN_S
-    while monotonic() < deadline:
-        if answer := ask():
-            return answer
-        sleep(0.1)
-    raise AssertionError(f"not within {WITHIN_S} s")
 
 
 def add_source(http: httpx.Client, name: str) -> None:
