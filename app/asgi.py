@@ -39,7 +39,7 @@ class Mailweir(Litestar):
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answers one request, or runs the lifespan."""
-        is_inbound, source = inbound_source(scope)
+        is_inbound, source = inbound_source(scope["path"]) if scope["type"] == "http" else (False, None)
         if is_inbound:
             await receive_webhook(self.state.gateway, source, scope, receive, send)
         else:

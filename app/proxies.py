@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import Any
 
 from adapters.addresses import Ranges, read_address, read_network
 
@@ -27,12 +26,10 @@ class TrustedProxies:
         self._trusts = lru_cache(CLIENTS_CACHED_MAX)(self._trusted.hold_text)
         self._told = lru_cache(CLIENTS_CACHED_MAX)(self._client_told)
 
-    def client(self, scope: Any) -> str:
-        """The address of the client of an ASGI request; empty where nobody knows it."""
-        peer: str = (scope.get("client") or (UNKNOWN,))[0]
+    def client(self, peer: str, headers: Iterable[tuple[bytes, bytes]]) -> str:
+        """The address of the client of a request that `peer` passed on; empty where nobody knows it."""
         if not self._trusted.networks or not self._trusts(peer):
             return peer
-        headers: Iterable[tuple[bytes, bytes]] = scope["headers"]
         lines = [(name, value) for name, value in headers if name in (_FORWARDED_FOR, _FORWARDED)]
         if sum(len(value) for _, value in lines) > FORWARDED_CHARACTERS_MAX:
             return UNKNOWN

@@ -5,7 +5,8 @@ import gc
 import socket
 from collections.abc import Awaitable
 from contextlib import suppress
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import rich_click as click
 import uvicorn
@@ -126,11 +127,13 @@ def _innermost(failure: Exception) -> Exception:
 
 
 def _uvicorn(app: Watched) -> uvicorn.Config:
+    from app.web.provider_protocol import ProviderProtocol
+
     return uvicorn.Config(
         app,
         interface="asgi3",
         loop="uvloop",
-        http="httptools",
+        http=cast(Any, partial(ProviderProtocol, gateway=lambda: app.app.state.gateway)),  # what makes a protocol
         ws="websockets-sansio",
         ws_max_size=SOCKET_BYTES_MAX,
         ws_per_message_deflate=False,  # it would cost 300 KB and much time for each client

@@ -1,19 +1,19 @@
-"""Where providers post: the hot path, a plain ASGI function in front of the framework's routing.
+"""Where providers post: the hot path, in front of the framework's routing.
 
 Litestar's routing and request objects would cost half of what the rest of a provider's request costs.
 """
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import structlog
 from litestar.types import Receive, Send
 
 from adapters.request import NativeRequest
+from app.answers import Answer
 from app.gateway import Gateway
-from app.ingest import Answer
 from app.metrics import count_refusal
 from app.web.auth import KEY_CHARS_MAX, bearer_key
 from app.web.problems import MEDIA_TYPE, Problem, loggable, problem_body
@@ -35,29 +35,42 @@ class _Disconnected(Exception):
     """The provider hung up before its body had arrived."""
 
 
-def inbound_source(scope: Any) -> tuple[bool, str | None]:
-    """Whether the request is a provider's, and the source that its path names, if it names one."""
-    found = _INBOUND.fullmatch(scope["path"]) if scope["type"] == "http" else None
+class Posted(NamedTuple):
+    """One request of a provider, whole."""
+
+    method: str
+    path: str
+    """As it came, percent signs and all."""
+    query: str
+    headers: list[tuple[bytes, bytes]]
+    """Names in small letters."""
+    body: bytes
+    peer: str
+    """The address at the other end of the connection; empty where there is none."""
+
+
+def inbound_source(path: str) -> tuple[bool, str | None]:
+    """Whether providers post to this path, and the source that it names, if it names one."""
+    found = _INBOUND.fullmatch(path)
     return found is not None, found[1] if found else None
 
 
 async def receive_webhook(gateway: Gateway, source: str | None, scope: Any, receive: Receive, send: Send) -> None:
-    """Reads one provider request, hands it to ingest and writes the answer; a provider that hangs up gets none."""
-    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    """Answers one provider request that comes by ASGI; a provider that hangs up gets no answer."""
     try:
         _check_method(scope["method"])
-        body = await _read_body(headers, receive, gateway.settings.body_bytes_max)
-        answer = await _received(gateway, source, _native_request(gateway, scope, headers, body))
+        body = await _read_body(scope["headers"], receive, gateway.settings.body_bytes_max)
+        answer = await answer_provider(gateway, source, _posted(scope, body))
     except _Disconnected:
         return
     except Problem as problem:
-        count_refusal("too_large" if problem.status == 413 else "method")
-        answer = _as_answer(problem)
+        answer = refused(problem)
     await _write(answer, send)
 
 
-async def _received(gateway: Gateway, source: str | None, request: NativeRequest) -> Answer:
+async def answer_provider(gateway: Gateway, source: str | None, posted: Posted) -> Answer:
     """The provider gets its answer whatever goes wrong: 500, or what makes it post again where that would not."""
+    request = _native_request(gateway, posted)
     try:
         return await gateway.ingest.receive(source, request, api_key=_api_key(request.headers))
     except Exception as fault:  # noqa: BLE001 - any of them
@@ -67,19 +80,53 @@ async def _received(gateway: Gateway, source: str | None, request: NativeRequest
         return _as_answer(Problem(500 if status == 503 else status, detail))
 
 
+def refused(problem: Problem) -> Answer:
+    """The answer to a request that was not even read to its end."""
+    count_refusal("too_large" if problem.status == 413 else "method")
+    return _as_answer(problem)
+
+
+def check_length(headers: list[tuple[bytes, bytes]], bytes_max: int) -> None:
+    """Raises Problem (413) when the body is announced as too large."""
+    announced = next((value for name, value in headers if name == b"content-length"), b"")
+    if announced.isdigit() and int(announced) > bytes_max:
+        raise too_large(bytes_max)
+
+
+def too_large(bytes_max: int) -> Problem:
+    """413, with the setting to change."""
+    return Problem(413, f"The body is larger than {bytes_max} bytes; MAILWEIR_BODY_BYTES_MAX sets the limit.")
+
+
+def header_lines(answer: Answer) -> list[tuple[bytes, bytes]]:
+    """The answer's headers, its length among them."""
+    headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers]
+    headers = headers or [_JSON]
+    headers.append((b"content-length", b"%d" % len(answer.body)))
+    return headers
+
+
 def _check_method(method: str) -> None:
     if method not in METHODS:
         raise Problem(405, f"Providers post their webhooks here; {method} means nothing.", headers={"Allow": "POST"})
 
 
-def _native_request(gateway: Gateway, scope: Any, headers: dict[str, str], body: bytes) -> NativeRequest:
-    path: str = (
-        scope["raw_path"].partition(b"?")[0].decode("latin-1") if scope.get("raw_path") else quote(scope["path"])
+def _posted(scope: Any, body: bytes) -> Posted:
+    raw_path: bytes | None = scope.get("raw_path")
+    path = raw_path.partition(b"?")[0].decode("latin-1") if raw_path else quote(scope["path"])
+    peer: str = (scope.get("client") or ("",))[0]
+    return Posted(scope["method"], path, scope["query_string"].decode("latin-1"), scope["headers"], body, peer)
+
+
+def _native_request(gateway: Gateway, posted: Posted) -> NativeRequest:
+    url = f"{gateway.settings.base_url}{posted.path}"
+    return NativeRequest(
+        method=posted.method,
+        url=f"{url}?{posted.query}" if posted.query else url,
+        headers={name.decode("latin-1"): value.decode("latin-1") for name, value in posted.headers},
+        body=posted.body,
+        client=gateway.proxies.client(posted.peer, posted.headers),
     )
-    query: bytes = scope["query_string"]
-    url = f"{gateway.settings.base_url}{path}" + (f"?{query.decode('latin-1')}" if query else "")
-    client = gateway.proxies.client(scope)
-    return NativeRequest(method=scope["method"], url=url, headers=headers, body=body, client=client)
 
 
 def _api_key(headers: Mapping[str, str]) -> str | None:
@@ -87,10 +134,8 @@ def _api_key(headers: Mapping[str, str]) -> str | None:
     return key if key and len(key) <= KEY_CHARS_MAX else None
 
 
-async def _read_body(headers: dict[str, str], receive: Receive, bytes_max: int) -> bytes:
-    announced = headers.get("content-length", "")
-    if announced.isdecimal() and int(announced) > bytes_max:
-        raise _too_large(bytes_max)
+async def _read_body(headers: list[tuple[bytes, bytes]], receive: Receive, bytes_max: int) -> bytes:
+    check_length(headers, bytes_max)
     parts = list[bytes]()
     size = 0
     while True:
@@ -100,14 +145,10 @@ async def _read_body(headers: dict[str, str], receive: Receive, bytes_max: int) 
         part: bytes = message.get("body", b"")
         size += len(part)
         if size > bytes_max:
-            raise _too_large(bytes_max)
+            raise too_large(bytes_max)
         parts.append(part)
         if not message.get("more_body", False):
             return b"".join(parts)
-
-
-def _too_large(bytes_max: int) -> Problem:
-    return Problem(413, f"The body is larger than {bytes_max} bytes; MAILWEIR_BODY_BYTES_MAX sets the limit.")
 
 
 def _as_answer(problem: Problem) -> Answer:
@@ -116,8 +157,5 @@ def _as_answer(problem: Problem) -> Answer:
 
 
 async def _write(answer: Answer, send: Send) -> None:
-    headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers]
-    headers = headers or [_JSON]
-    headers.append((b"content-length", b"%d" % len(answer.body)))
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.start", "status": answer.status, "headers": header_lines(answer)})
     await send({"type": "http.response.body", "body": answer.body, "more_body": False})

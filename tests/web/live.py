@@ -6,6 +6,7 @@ import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import uvicorn
 from app.asgi import create_app
 from app.gateway import Gateway
 from app.settings import load_settings
+from app.web.provider_protocol import ProviderProtocol
 from tests.web.gateways import ADMIN_KEY, with_key
 
 WITHIN_S = 20.0
@@ -102,7 +104,10 @@ async def live(database_url: str, folder: Path, **settings: Any) -> AsyncIterato
     """A gateway that answers on a port of its own."""
     chosen = {"allow_networks": "127.0.0.0/8", "data_dir": folder, "api_key": ADMIN_KEY, "poll_interval_s": 0.1}
     app = create_app(load_settings(database_url=database_url, **chosen | settings))
-    config = uvicorn.Config(app, lifespan="on", log_config=None, ws="websockets-sansio", timeout_graceful_shutdown=2)
+    protocol: Any = partial(ProviderProtocol, gateway=lambda: app.state.gateway)
+    config = uvicorn.Config(
+        app, http=protocol, lifespan="on", log_config=None, ws="websockets-sansio", timeout_graceful_shutdown=2
+    )
     server = uvicorn.Server(config)
     listener = socket.create_server(("127.0.0.1", 0))
     serving = asyncio.create_task(server.serve([listener]))

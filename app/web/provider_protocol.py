@@ -1,0 +1,168 @@
+"""The server's side of HTTP/1.1, with a short way for what providers post.
+
+uvicorn's protocol does everything. But the messages of ASGI between it and the application, two to read a request and
+two to answer it, cost as much as reading the provider's event; so a POST to the inbound path is collected here, and its
+answer is written in one piece. Whatever is unusual, such as a request that comes before the last one was answered,
+goes uvicorn's way, to the same answers.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import unquote
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from app.answers import RECEIVED, Answer
+from app.gateway import Gateway
+from app.web.inbound import (
+    PATH,
+    Posted,
+    answer_provider,
+    check_length,
+    header_lines,
+    inbound_source,
+    refused,
+    too_large,
+)
+from app.web.problems import Problem
+
+_PATH = PATH.encode()
+
+
+class ProviderProtocol(HttpToolsProtocol):
+    """uvicorn's protocol; `gateway` gives the gateway that takes in what providers post."""
+
+    def __init__(self, *args: Any, gateway: Callable[[], Gateway], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._gateway = gateway
+        self._upload: Upload | None = None
+        """The provider's request that is being read."""
+
+    def on_message_begin(self) -> None:
+        """The first line follows; what uvicorn prepares for ASGI waits until it is known that it is needed."""
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
+
+    def on_headers_complete(self) -> None:
+        """Takes the short way, or uvicorn's."""
+        if self.url.startswith(_PATH) and self._is_usual() and (upload := self._begin_upload()):
+            self.cycle = self._upload = upload  # pyright: ignore[reportAttributeAccessIssue] - it has what is used of a cycle
+        else:
+            url, headers, expecting = self.url, self.headers, self.expect_100_continue
+            super().on_message_begin()
+            self.url, self.expect_100_continue = url, expecting
+            self.headers.extend(headers)
+            super().on_headers_complete()
+
+    def _is_usual(self) -> bool:
+        parser, cycle = self.parser, self.cycle
+        return (
+            parser is not None
+            and (cycle is None or cycle.response_complete)  # pyright: ignore[reportUnnecessaryComparison] - as uvicorn asks
+            and parser.get_method() == b"POST"
+            and not (self.expect_100_continue or parser.should_upgrade())
+        )
+
+    def _begin_upload(self) -> "Upload | None":
+        parser, parsed = self.parser, httptools.parse_url(self.url)
+        path: str = parsed.path.decode("ascii")
+        is_inbound, source = inbound_source(unquote(path))
+        if parser is None or not is_inbound:
+            return None
+        upload = Upload(self, source, path, (parsed.query or b"").decode("latin-1"))
+        upload.keep_alive = parser.get_http_version() != "1.0" and parser.should_keep_alive()
+        upload.begin(self._gateway())
+        return upload
+
+    def on_body(self, body: bytes) -> None:
+        """Some of the body."""
+        if self._upload is None:
+            super().on_body(body)
+        else:
+            self._upload.take(body)
+
+    def on_message_complete(self) -> None:
+        """The end of the request."""
+        upload, self._upload = self._upload, None
+        if upload is None:
+            super().on_message_complete()
+        else:
+            upload.end()
+
+
+class Upload:
+    """One provider's request and its answer; to the protocol it is what uvicorn's RequestResponseCycle is."""
+
+    message_event = asyncio.Event()
+    """Rung by uvicorn when the connection is lost; nobody waits for it."""
+
+    def __init__(self, protocol: ProviderProtocol, source: str | None, path: str, query: str) -> None:
+        self.keep_alive = True
+        self.disconnected = False
+        self.response_complete = False
+        self._protocol = protocol
+        self._source = source
+        self._path = path
+        self._query = query
+        self._headers = protocol.headers
+        self._parts = list[bytes]()
+        self._size = 0
+
+    def begin(self, gateway: Gateway) -> None:
+        """The headers are there: a body that is announced as too large is not read."""
+        self._gateway = gateway
+        self._bytes_max = gateway.settings.body_bytes_max
+        try:
+            check_length(self._headers, self._bytes_max)
+        except Problem as problem:
+            self._answer(refused(problem))
+
+    def take(self, body: bytes) -> None:
+        """Some of the body; what follows an early answer is let pass."""
+        if self.response_complete:
+            return
+        self._parts.append(body)
+        self._size += len(body)
+        if self._size > self._bytes_max:
+            self._parts.clear()
+            self._answer(refused(too_large(self._bytes_max)))
+
+    def end(self) -> None:
+        """The request is whole."""
+        if not self.response_complete:
+            protocol = self._protocol
+            protocol.tasks.add(protocol.loop.create_task(self._receive()))
+
+    async def _receive(self) -> None:
+        peer = self._protocol.client[0] if self._protocol.client else ""
+        posted = Posted("POST", self._path, self._query, self._headers, b"".join(self._parts), peer)
+        try:
+            self._answer(await answer_provider(self._gateway, self._source, posted))
+        finally:
+            task = asyncio.current_task()
+            if task is not None:
+                self._protocol.tasks.discard(task)
+
+    def _answer(self, answer: Answer) -> None:
+        """Writes it in one piece, unless the provider has hung up."""
+        self.response_complete = True
+        protocol = self._protocol
+        if self.disconnected:
+            return
+        lines = _lines(protocol.server_state.default_headers)
+        lines += _RECEIVED_LINES if answer is RECEIVED else _lines(header_lines(answer))
+        lines += b"" if self.keep_alive else b"connection: close\r\n"
+        protocol.transport.write(b"%s%s\r\n%s" % (STATUS_LINE[answer.status], lines, answer.body))
+        if not self.keep_alive:
+            protocol.transport.close()
+        protocol.on_response_complete()
+
+
+def _lines(headers: list[tuple[bytes, bytes]]) -> bytes:
+    return b"".join([b"%s: %s\r\n" % header for header in headers])
+
+
+_RECEIVED_LINES = _lines(header_lines(RECEIVED))
