@@ -9,7 +9,7 @@ import msgspec
 from adapters.adapter import Adapter
 from app.cli.configuration import settings_in_force
 from app.cli.errors import Misconfigured
-from app.cli.mappings import find_adapter
+from app.cli.providers import find_adapter
 
 FOLDER = "trigger"
 

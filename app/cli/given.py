@@ -1,4 +1,4 @@
-"""Arguments of the form NAME=VALUE."""
+"""What verbs are given: arguments of the form NAME=VALUE, and what stands in where nothing is given."""
 
 import json
 from collections.abc import Iterable
@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import rich_click as click
+
+RECIPIENT = "ann@example.com"
+"""Whom simulated events are about, unless somebody is named."""
 
 
 def given_texts(pairs: Iterable[str]) -> dict[str, str | list[str]]:

@@ -4,17 +4,7 @@ import asyncio
 
 import rich_click as click
 
-from app.cli.configuration import settings_in_force
-from app.cli.database import opened_database
 from app.cli.errors import CommandFailed
-from app.cli.starting import explained
-from app.clock import Clock
-from app.settings import Settings
-from app.store.sessions import create_link
-
-LOGS_IN_ONCE = "logs in once, within the hour; mailweir login makes another"
-LOG_IN = "log in with an API key, or by the link that mailweir login makes"
-_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - not to listen on
 
 
 @click.command()
@@ -28,30 +18,13 @@ def login() -> None:
     Examples:
         mailweir login
     """
+    from app.cli.configuration import settings_in_force  # all imported here, so that the help need not wait
+    from app.cli.links import login_url, new_link
+    from app.cli.starting import explained
+
     settings = settings_in_force()
     with explained():
-        link = asyncio.run(_link(settings))
+        link = asyncio.run(new_link(settings))
     if link is None:
         raise CommandFailed("there is no admin key to log in as; start the gateway once, it makes one")
     click.echo(login_url(settings, link))
-
-
-def login_url(settings: Settings, link: str) -> str:
-    """The address that logs in."""
-    return f"{dashboard_url(settings)}?login={link}"
-
-
-def dashboard_url(settings: Settings) -> str:
-    """Where the dashboard is: under the public URL, or on this machine where there is none."""
-    local = f"http://{host_in_url(_EVERYWHERE.get(settings.host, settings.host))}:{settings.port}"
-    return f"{settings.base_url if settings.public_url else local}/"
-
-
-def host_in_url(host: str) -> str:
-    """An address as it stands in a URL."""
-    return f"[{host}]" if ":" in host else host
-
-
-async def _link(settings: Settings) -> str | None:
-    async with opened_database(settings.database_url) as engine:
-        return await create_link(engine, Clock().now())

@@ -1,26 +1,23 @@
-"""`mailweir mappings try`: what a mapping file makes of a request, without a server."""
+"""What a mapping file makes of a request, without a server."""
 
 import json
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import msgspec
-import rich_click as click
-from click import argument
 
 from adapters.adapter import Adapter
-from adapters.catalog import read_file
-from adapters.errors import MappingInvalid
-from adapters.mapping import load_mapping
 from adapters.request import NativeRequest
 from app.cli.configuration import settings_in_force
-from app.cli.errors import CheckFailed, Misconfigured
-from app.cli.output import json_option, wants_json
-from app.cli.samples import RECIPIENT, unique
+from app.cli.errors import Misconfigured
+from app.cli.given import RECIPIENT
+from app.cli.output import wants_json
+from app.cli.providers import adapter_in
+from app.cli.samples import unique
 from app.trial import Attempted, Trial, Tried, WireRequest
 
 _REQUEST_FIELDS = frozenset(WireRequest.__struct_fields__)
@@ -32,38 +29,14 @@ class TriedSample(Tried, kw_only=True):
     sample: str
 
 
-@click.command("try")
-@argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@argument("request", type=click.File("rb"), required=False)
-@json_option
-def try_mapping(file: Path, request: BinaryIO | None) -> None:
-    """Show what the mapping in FILE makes of a REQUEST, or else of each of its own samples.
-
-    REQUEST is a file, or - for standard input: a body as the provider posts it, or a request in JSON as `mailweir
-    normalize` takes it, with its headers and secrets. The exit code is 1 when something could not be read.
-
-    \b
-    Examples:
-        mailweir mappings try acme.yaml
-        mailweir mappings try acme.yaml payload.json
-        pbpaste | mailweir mappings try acme.yaml -
-    """
+def tried(file: Path, given: bytes | None) -> Iterator[Tried]:
+    """What the mapping in `file` makes of what is given, or else of each of its own samples. Raises Misconfigured."""
     adapter = adapter_in(file)
     trial = Trial(adapter, body_bytes_max=settings_in_force().body_bytes_max)
-    tried = list(_samples(adapter, trial)) if request is None else [trial.read(_attempted(request.read()))]
-    for one in tried:
-        _show(one)
-    unread = sum(len(one.quarantined) + bool(one.error) for one in tried)
-    if unread:
-        raise CheckFailed(f"{unread} of what was tried could not be read")
-
-
-def adapter_in(file: Path) -> Adapter:
-    """The adapter that a file declares. Raises Misconfigured."""
-    try:
-        return load_mapping(read_file(file), str(file))
-    except MappingInvalid as error:
-        raise Misconfigured(str(error)) from error
+    if given is None:
+        yield from _samples(adapter, trial)
+    else:
+        yield trial.read(_attempted(given))
 
 
 def _samples(adapter: Adapter, trial: Trial) -> Iterator[TriedSample]:
@@ -107,7 +80,7 @@ def _is_object_with(native: Any, names: set[str]) -> bool:
     return isinstance(native, dict) and not names.isdisjoint(cast("dict[str, Any]", native))
 
 
-def _show(tried: Tried) -> None:
+def show_tried(tried: Tried) -> None:
     """A line of JSON, or the same spread out for a person."""
     line = msgspec.json.encode(tried)
     sys.stdout.write((line if wants_json() else msgspec.json.format(line, indent=2)).decode() + "\n")

@@ -1,29 +1,16 @@
-"""`mailweir mappings`: the providers there are, and whether mapping files are sound."""
+"""`mailweir mappings`: the providers there are, whether mapping files are sound, and the way to a new one."""
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
-from importlib import resources
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
 import rich_click as click
-from click import argument
+from click import argument, option
 
-from adapters.adapter import Adapter
-from adapters.catalog import SUFFIXES, Catalog, own_files, read_file
-from adapters.errors import MappingInvalid, UnknownProvider
-from adapters.mapping import load_mapping
-from app.cli.configuration import settings_in_force
 from app.cli.errors import CheckFailed, Misconfigured
-from app.cli.mapping_trial import try_mapping
 from app.cli.output import json_option, show_list, show_one
-from app.cli.skeleton import new_mapping
-from app.mapping_files import mistakes_in_samples
 
 _COLUMNS = {"Provider": "provider", "Title": "title", "Secrets": "secrets", "Native types": "native_types"}
-
-MappingFile = tuple[str, Callable[[], str]]
-"""Where it is, and how it is read, which may raise MappingInvalid."""
 
 
 @click.group()
@@ -43,16 +30,14 @@ def mappings() -> None:
     """
 
 
-mappings.add_command(try_mapping)
-mappings.add_command(new_mapping)
-
-
 @mappings.command("list")
 @json_option
 def list_mappings() -> None:
     """List every provider: the shipped ones, and those of MAILWEIR_MAPPINGS_DIR."""
+    from app.cli.providers import described, load_catalog  # here as below, so that the help need not wait
+
     catalog = load_catalog()
-    show_list([_described(catalog.get(name)) for name in catalog.names()], _COLUMNS)
+    show_list([described(catalog.get(name)) for name in catalog.names()], _COLUMNS)
 
 
 @mappings.command("show")
@@ -60,7 +45,9 @@ def list_mappings() -> None:
 @json_option
 def show_mapping(provider: str) -> None:
     """Show one provider: its documentation, secrets, native types and samples."""
-    show_one(_described(find_adapter(provider)))
+    from app.cli.providers import described, find_adapter
+
+    show_one(described(find_adapter(provider)))
 
 
 @mappings.command("check")
@@ -76,71 +63,73 @@ def check_mappings(files: Sequence[Path]) -> None:
         mailweir mappings check
         mailweir mappings check acme.yaml
     """
-    found = [_file(path) for path in files] if files else [*_shipped(), *_own()]
-    mistakes = [mistake for file in found for mistake in _mistakes(*file)]
+    from app.cli.providers import checked
+
+    found, mistakes = checked(files)
     for mistake in mistakes:
         click.echo(str(mistake))
     if mistakes:
         wrong = {mistake.file for mistake in mistakes}
-        raise CheckFailed(f"{len(wrong)} of {len(found)} mappings cannot be used")
-    click.echo(f"{len(found)} mapping{'s are' if len(found) != 1 else ' is'} sound.")
+        raise CheckFailed(f"{len(wrong)} of {found} mappings cannot be used")
+    click.echo(f"{found} mapping{'s are' if found != 1 else ' is'} sound.")
 
 
-def load_catalog() -> Catalog:
-    """The mappings that `serve` would load. Raises Misconfigured for one that is wrong."""
-    try:
-        return Catalog.load(settings_in_force().mappings_dir)
-    except MappingInvalid as mistake:
-        raise Misconfigured(str(mistake)) from mistake
+@mappings.command("try")
+@argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@argument("request", type=click.File("rb"), required=False)
+@json_option
+def try_mapping(file: Path, request: BinaryIO | None) -> None:
+    """Show what the mapping in FILE makes of a REQUEST, or else of each of its own samples.
+
+    REQUEST is a file, or - for standard input: a body as the provider posts it, or a request in JSON as `mailweir
+    normalize` takes it, with its headers and secrets. The exit code is 1 when something could not be read.
+
+    \b
+    Examples:
+        mailweir mappings try acme.yaml
+        mailweir mappings try acme.yaml payload.json
+        pbpaste | mailweir mappings try acme.yaml -
+    """
+    from app.cli.mapping_trial import show_tried, tried
+
+    unread = 0
+    for one in tried(file, request.read() if request else None):
+        show_tried(one)
+        unread += len(one.quarantined) + bool(one.error)
+    if unread:
+        raise CheckFailed(f"{unread} of what was tried could not be read")
 
 
-def find_adapter(provider: str) -> Adapter:
-    """Raises Misconfigured, which names the closest provider and all others."""
-    try:
-        return load_catalog().get(provider)
-    except UnknownProvider as unknown:
-        raise Misconfigured(str(unknown)) from unknown
+@mappings.command("new")
+@argument("name")
+@argument("payload", type=click.File("rb"), required=False)
+@option("--output", type=click.Path(file_okay=False, exists=True, path_type=Path), default=".", help="The folder.")
+@option("--force", is_flag=True, help="Write over a file that is there.")
+def new_mapping(name: str, payload: BinaryIO | None, output: Path, force: bool) -> None:
+    """Write NAME.yaml, a first mapping for the provider NAME, guessed from a PAYLOAD of its webhooks.
 
+    PAYLOAD is a file with a body as the provider posts it (JSON, JSON Lines or a form), or - for standard input;
+    without one, a small example stands in for it. Addresses, ids and times in the mapping's sample are replaced.
 
-def _described(adapter: Adapter) -> dict[str, Any]:
-    return {
-        "provider": adapter.name,
-        "title": adapter.title,
-        "documentation": list(adapter.documentation),
-        "console": list(adapter.console),
-        "signs": adapter.signs,
-        "secrets": [name if required else f"{name} (optional)" for name, required in adapter.secret_names],
-        "options": [f"{name} ({type_}): {meaning}" for name, type_, meaning in adapter.options],
-        "native_types": list(adapter.native_types),
-        "samples": list(adapter.samples),
-    }
+    \b
+    Examples:
+        mailweir mappings new acme payload.json
+        pbpaste | mailweir mappings new acme - --output mappings
+        mailweir mappings try mappings/acme.yaml payload.json
+    """
+    from app.cli.pasted import PAYLOAD_BYTES_MAX, pasted
+    from app.cli.skeleton import EXAMPLE, NAME, draft_mapping, mistake_in
 
-
-def _shipped() -> Iterator[MappingFile]:
-    for entry in sorted(resources.files("mappings").iterdir(), key=lambda entry: entry.name):
-        if entry.name.endswith(SUFFIXES):
-            yield entry.name, partial(entry.read_text, "utf-8")
-
-
-def _own() -> Iterator[MappingFile]:
-    folder = settings_in_force().mappings_dir
-    if folder is None:
-        return
-    if not folder.is_dir():
-        raise Misconfigured(f"{folder} is not a folder; check MAILWEIR_MAPPINGS_DIR")
-    yield from map(_file, own_files(folder))
-
-
-def _file(path: Path) -> MappingFile:
-    return str(path), partial(read_file, path)
-
-
-def _mistakes(file: str, read: Callable[[], str]) -> Iterator[MappingInvalid]:
-    try:
-        adapter = load_mapping(read(), file)
-    except MappingInvalid as mistake:
-        yield mistake
-        return
-    if Path(file).stem != adapter.name:
-        yield MappingInvalid(f"the file must be called {adapter.name}{SUFFIXES[0]}", file=file, key="provider")
-    yield from mistakes_in_samples(adapter, file)
+    if not NAME.fullmatch(name):
+        raise click.BadParameter("a provider's name has small letters, digits and _, and begins with a letter")
+    path = output / f"{name}.yaml"
+    if path.exists() and not force:
+        raise Misconfigured(f"{path} is there already; --force writes over it")
+    given = EXAMPLE if payload is None else pasted(payload.read(PAYLOAD_BYTES_MAX + 1))
+    draft = draft_mapping(name, given)
+    path.write_text(draft.text, "utf-8")
+    click.echo(str(path))
+    for left_open in draft.missing:
+        click.echo(f"not found: {left_open}", err=True)
+    if mistake := mistake_in(draft.text, path, given.raw):
+        raise CheckFailed(f"{path} is written, and needs your hand: {mistake}")

@@ -4,13 +4,7 @@ import asyncio
 
 import rich_click as click
 
-from app.cli.configuration import settings_in_force
-from app.cli.database import opened_database
 from app.cli.output import json_option, say, show_one
-from app.cli.starting import explained
-from app.settings import Settings
-from app.store.sealing import reseal_replies, reseal_secrets
-from app.vault import Vault
 
 
 @click.command()
@@ -25,18 +19,12 @@ def reseal() -> None:
     Examples:
         MAILWEIR_SECRET_KEY=new,old mailweir reseal
     """
+    from app.cli.configuration import settings_in_force  # all imported here, so that the help need not wait
+    from app.cli.resealing import reseal_database
+    from app.cli.starting import explained
+
     settings = settings_in_force()
     with explained():
-        done = asyncio.run(_reseal(settings))
+        done = asyncio.run(reseal_database(settings))
     show_one(done)
     say("Everything is sealed with the first key; the others are not needed any more.")
-
-
-async def _reseal(settings: Settings) -> dict[str, int]:
-    """How many rows were sealed anew."""
-    async with opened_database(settings.database_url) as engine:
-        vault = Vault.from_settings(settings)
-        return {
-            "secrets": await reseal_secrets(engine, vault),
-            "replies": await reseal_replies(engine, vault),
-        }

@@ -5,8 +5,8 @@ import time
 
 from adapters.adapter import Adapter
 from adapters.reader import Reading
+from app.cli.given import RECIPIENT
 
-RECIPIENT = "ann@example.com"
 UNIQUE_BYTES = 8
 
 

@@ -1,18 +1,16 @@
-"""`mailweir mappings new`: the first draft of a mapping, from a payload that somebody pasted."""
+"""The first draft of a mapping, from a payload that somebody pasted."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
-import rich_click as click
-from click import argument, option
 
 from adapters.errors import MapFailed, MappingInvalid
 from adapters.mapping import load_mapping
 from adapters.times import time_reader
-from app.cli.errors import CheckFailed, Misconfigured
+from app.cli.errors import Misconfigured
 from app.cli.guesses import (
     Found,
     Items,
@@ -25,7 +23,7 @@ from app.cli.guesses import (
     likely_type,
     value_at,
 )
-from app.cli.pasted import PAYLOAD_BYTES_MAX, Pasted, pasted
+from app.cli.pasted import PAYLOAD_BYTES_MAX, Pasted
 from app.cli.placeholders import samples, unit_of
 from app.mapping_files import mistakes_in_samples
 from app.trial import Attempted, Trial, WireRequest
@@ -34,7 +32,7 @@ ITEMS_LOOKED_AT = 50
 UNUSED_MAX = 40
 UNKNOWN = "email.unknown"
 
-_NAME = re.compile(r"[a-z][a-z0-9_]*")
+NAME = re.compile(r"[a-z][a-z0-9_]*")
 _PLAIN_YAML = re.compile(r"(?!(?:true|false|null)$)[A-Za-z_][\w.]*", re.ASCII)
 _EXAMPLE = {
     "event": "delivered",
@@ -43,6 +41,8 @@ _EXAMPLE = {
     "email": "ann@example.com",
     "timestamp": 1_772_525_700,
 }
+EXAMPLE = Pasted("json", _EXAMPLE, msgspec.json.encode(_EXAMPLE))
+"""What stands in for a payload where there is none."""
 _COMMON = ("email_id", "message_id", "event_id", "recipient", "timestamp", "subject", "from", "tags", "metadata")
 _BLOCKS = {
     "email.click": {"click": ("url",), "client": ("ip", "user_agent")},
@@ -66,42 +66,6 @@ class Draft(NamedTuple):
     missing: Sequence[str]
 
 
-@click.command("new")
-@argument("name")
-@argument("payload", type=click.File("rb"), required=False)
-@option("--output", type=click.Path(file_okay=False, exists=True, path_type=Path), default=".", help="The folder.")
-@option("--force", is_flag=True, help="Write over a file that is there.")
-def new_mapping(name: str, payload: BinaryIO | None, output: Path, force: bool) -> None:
-    """Write NAME.yaml, a first mapping for the provider NAME, guessed from a PAYLOAD of its webhooks.
-
-    PAYLOAD is a file with a body as the provider posts it (JSON, JSON Lines or a form), or - for standard input;
-    without one, a small example stands in for it. Addresses, ids and times in the mapping's sample are replaced.
-
-    \b
-    Examples:
-        mailweir mappings new acme payload.json
-        pbpaste | mailweir mappings new acme - --output mappings
-        mailweir mappings try mappings/acme.yaml payload.json
-    """
-    if not _NAME.fullmatch(name):
-        raise click.BadParameter("a provider's name has small letters, digits and _, and begins with a letter")
-    path = output / f"{name}.yaml"
-    if path.exists() and not force:
-        raise Misconfigured(f"{path} is there already; --force writes over it")
-    given = (
-        Pasted("json", _EXAMPLE, msgspec.json.encode(_EXAMPLE))
-        if payload is None
-        else pasted(payload.read(PAYLOAD_BYTES_MAX + 1))
-    )
-    draft = draft_mapping(name, given)
-    path.write_text(draft.text, "utf-8")
-    click.echo(str(path))
-    for left_open in draft.missing:
-        click.echo(f"not found: {left_open}", err=True)
-    if mistake := _mistake(draft.text, path, given.raw):
-        raise CheckFailed(f"{path} is written, and needs your hand: {mistake}")
-
-
 def draft_mapping(name: str, given: Pasted) -> Draft:
     """What can be guessed of a mapping. Raises Misconfigured for a payload in which nothing is about a message."""
     found = find_items(given.body)
@@ -117,6 +81,19 @@ def draft_mapping(name: str, given: Pasted) -> Draft:
     parts = (mapping, _unused(found, mapping), samples(given, found, fields, _words(found)))
     missing = [field for field in ("recipient", "email_id", "timestamp") if field not in fields]
     return Draft("\n".join(filter(None, parts)), [*missing, *([] if found.type else ["native_type"])])
+
+
+def mistake_in(text: str, path: Path, raw: bytes) -> str | None:
+    """Why the draft is not sound yet, or does not read the payload it was made of."""
+    try:
+        adapter = load_mapping(text, str(path))
+    except MappingInvalid as mistake:
+        return str(mistake)
+    if mistakes := mistakes_in_samples(adapter, str(path)):
+        return str(mistakes[0])
+    trial = Trial(adapter, body_bytes_max=PAYLOAD_BYTES_MAX)
+    tried = trial.read(Attempted(request=WireRequest(body_b64=raw)))
+    return tried.quarantined[0].reason if tried.quarantined else tried.error
 
 
 def _common_fields(found: Items) -> dict[str, Found]:
@@ -280,16 +257,3 @@ def _yaml(text: str) -> str:
 
 def _quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'" if text.isprintable() else msgspec.json.encode(text).decode()
-
-
-def _mistake(text: str, path: Path, raw: bytes) -> str | None:
-    """Why the draft is not sound yet, or does not read the payload it was made of."""
-    try:
-        adapter = load_mapping(text, str(path))
-    except MappingInvalid as mistake:
-        return str(mistake)
-    if mistakes := mistakes_in_samples(adapter, str(path)):
-        return str(mistakes[0])
-    trial = Trial(adapter, body_bytes_max=PAYLOAD_BYTES_MAX)
-    tried = trial.read(Attempted(request=WireRequest(body_b64=raw)))
-    return tried.quarantined[0].reason if tried.quarantined else tried.error

@@ -14,14 +14,17 @@ commands(["--help"], standalone_mode=False)
 print({"sqlalchemy", "litestar", "pydantic", "httpx", "app.settings"} & set(sys.modules), file=sys.stderr)
 """
 
-_WHAT_CLIENTS_LOAD = """
+_WHAT_VERBS_LOAD = """
 import sys
 from app.cli import VERBS
 for verb in VERBS.values():
-    if verb.panel == "Talking to a running gateway" and "listen" not in verb.place:
-        verb.load()
-print({"sqlalchemy", "litestar", "pydantic", "httpx", "cryptography", "app.settings"} & set(sys.modules))
+    verb.load()
+names = [name for name in sys.modules if not name.startswith("_")]
+roots = {name.partition(".")[0] for name in names} - set(sys.stdlib_module_names)
+print(sorted(roots), [name for name in names if name.startswith("app.") and not name.startswith("app.cli")])
 """
+_QUICK = ["app", "click", "msgspec", "rich", "rich_click", "typing_extensions"]
+"""What the help of a verb is made with; each of the other libraries would make it wait."""
 
 
 def _verbs(command: click.Command, path: str = "mailweir") -> list[tuple[str, click.Command]]:
@@ -42,11 +45,11 @@ def test_help_imports_nothing_that_takes_long() -> None:
     assert all(name in ran.stdout for name in VERBS)
 
 
-def test_the_help_of_verbs_that_talk_to_a_gateway_waits_for_no_library() -> None:
+def test_no_verb_makes_its_help_wait_for_what_only_its_work_needs() -> None:
     ran = subprocess.run(
-        [sys.executable, "-c", _WHAT_CLIENTS_LOAD], cwd=PROJECT, capture_output=True, text=True, check=True
+        [sys.executable, "-c", _WHAT_VERBS_LOAD], cwd=PROJECT, capture_output=True, text=True, check=True
     )
-    assert ran.stdout.strip() == "set()"
+    assert ran.stdout.strip() == f"{_QUICK} []"
 
 
 @pytest.mark.parametrize(("path", "verb"), LOADED, ids=[path for path, _ in LOADED])

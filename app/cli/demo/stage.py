@@ -27,7 +27,7 @@ from app.cli.demo.serving import Served, listen
 from app.cli.demo.subscribers import Behaviour, Subscribers
 from app.cli.demo.traffic import Traffic
 from app.cli.demo.world import BILLING, DOWN_FOR_S, OLD_CRM, SENDERS, SILENT, SUBSCRIBERS, Subscriber
-from app.cli.login import login_url
+from app.cli.links import login_url
 from app.gateway import Gateway
 from app.settings import Settings
 from app.store.accounts import KEY_PREFIX
