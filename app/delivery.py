@@ -201,9 +201,9 @@ class Sender:
 
     def _places(self, lane: Lane) -> int:
         """How many more deliveries the lane may take: always enough to use its slots, more while the node has room."""
-        own = lane.share - lane.held
+        room = lane.room
         shared = self._settings.handed_over_max - self._held
-        return min(lane.room, max(own, shared))
+        return room if shared >= room else min(room, max(lane.share - lane.held, shared))
 
     def _pump(self, lane: Lane) -> None:
         """Starts attempts while the lane, its pace and the node allow."""

@@ -98,7 +98,7 @@ class Ingest:
         if not candidates:
             metrics.count_refusal("unknown_source")
             return unknown_source(source_name)
-        caller = await self._caller(candidates, api_key)
+        caller = None if api_key is None else await self._caller(candidates, api_key)
         for source in candidates[:-1]:
             if await self._verifies(source, request, caller):
                 return await self._take_in(source, request, caller)
@@ -121,9 +121,9 @@ class Ingest:
         recognizing = {adapter for adapter in adapters if adapter.recognizes(request)}
         return sorted((source for source in sources if source.adapter in recognizing), key=_turn)
 
-    async def _caller(self, candidates: Sequence[Source], api_key: str | None) -> Principal | None:
+    async def _caller(self, candidates: Sequence[Source], api_key: str) -> Principal | None:
         """Whose of the gateway's own keys the request carries, where a mapping accepts these."""
-        if api_key is None or not any(source.adapter and source.adapter.accepts_api_key for source in candidates):
+        if not any(source.adapter and source.adapter.accepts_api_key for source in candidates):
             return None
         return await authenticate(self._engine, api_key)
 

@@ -77,16 +77,18 @@ class Lane:
 
     def is_open(self, now_ms: int) -> bool:
         """Whether the endpoint may be sent to now: not while it asked for a pause, nor before its next probe."""
-        return not self._is_shut and (self.health.resume_at is None or self.health.resume_at <= now_ms)
+        if self._is_shut or self.health is WELL:
+            return not self._is_shut
+        return self.health.resume_at is None or self.health.resume_at <= now_ms
 
     def is_flowing(self, now_ms: int) -> bool:
         """Whether any delivery may be sent to the endpoint, and not just a probe."""
-        return not self.health.failing and self.is_open(now_ms)
+        return (self.health is WELL or not self.health.failing) and self.is_open(now_ms)
 
     @property
     def slots(self) -> int:
         """How many attempts it may have in flight: one, the probe, while the endpoint keeps failing."""
-        return 1 if self.health.failing else self._in_flight_max
+        return self._in_flight_max if self.health is WELL or not self.health.failing else 1
 
     @property
     def held(self) -> int:
@@ -102,7 +104,7 @@ class Lane:
     @property
     def capacity(self) -> int:
         """How many it may hold: no more than can be started before their leases run out."""
-        if self.health.failing:
+        if self.health is not WELL and self.health.failing:
             return 1
         ahead = READ_AHEAD_MAX
         if self._duration_s > 0:
@@ -120,8 +122,9 @@ class Lane:
 
     def is_hungry(self, now_ms: int) -> bool:
         """True when the store has work for it, it is half empty, and may be sent to."""
-        half_empty = self.room >= max(1, self.capacity // 2)
-        return self.stored_work and not self.claiming and half_empty and self.is_open(now_ms)
+        if not self.stored_work or self.claiming:
+            return False
+        return self.room >= max(1, self.capacity // 2) and self.is_open(now_ms)
 
     @property
     def empty(self) -> bool:

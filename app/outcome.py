@@ -71,14 +71,18 @@ class PostNotes:
 
     def timing(self) -> Timing:
         """The times from the start until now."""
-        ended_at = perf_counter()
+        ended_at, headers_at = perf_counter(), self.answer.headers_at
+        total_ms = (ended_at - self.started_at) * 1000
+        wait_ms, read_ms = _span_ms(self.connected_at, headers_at), _span_ms(headers_at, ended_at)
+        if self.dns_started_at is self.connect_started_at is None:  # the connection was there
+            return Timing(None, None, None, wait_ms, read_ms, total_ms)
         return Timing(
             dns_ms=_span_ms(self.dns_started_at, self.dns_ended_at),
             connect_ms=_span_ms(self.connect_started_at, self.tls_started_at or self.connected_at),
             tls_ms=_span_ms(self.tls_started_at, self.connected_at),
-            wait_ms=_span_ms(self.connected_at, self.answer.headers_at),
-            read_ms=_span_ms(self.answer.headers_at, ended_at),
-            total_ms=(ended_at - self.started_at) * 1000,
+            wait_ms=wait_ms,
+            read_ms=read_ms,
+            total_ms=total_ms,
         )
 
     def outcome(self, error: str | None = None, kind: ErrorKind | None = None) -> PostOutcome:

@@ -47,13 +47,13 @@ class TimeLimit:
             raise RuntimeError("a time limit needs a task to end")
         self._task = task
         self._cancelling = task.cancelling()
-        self._row.add(self)
+        self._row.begin(self)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._row.remove(self)
+        self._row.ends.pop(self, None)
         if self._passed and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
             raise TimeoutError from error
 
@@ -70,27 +70,24 @@ class _Row:
         self._seconds = seconds
         self._on_empty = on_empty
         self._loop = asyncio.get_running_loop()
-        self._ends: OrderedDict[TimeLimit, float] = OrderedDict()
+        self.ends: OrderedDict[TimeLimit, float] = OrderedDict()
         self._timer: asyncio.TimerHandle | None = None
 
-    def add(self, limit: TimeLimit) -> None:
+    def begin(self, limit: TimeLimit) -> None:
         ends_at = self._loop.time() + self._seconds
-        self._ends[limit] = ends_at
+        self.ends[limit] = ends_at
         if self._timer is None:
             self._timer = self._loop.call_at(ends_at, self._look)
-
-    def remove(self, limit: TimeLimit) -> None:
-        self._ends.pop(limit, None)
 
     def _look(self) -> None:
         """Ends what has had its time, and waits for the next."""
         self._timer = None
         now = self._loop.time()
-        while self._ends:
-            limit, ends_at = next(iter(self._ends.items()))
+        while self.ends:
+            limit, ends_at = next(iter(self.ends.items()))
             if ends_at > now:
                 self._timer = self._loop.call_at(ends_at, self._look)
                 return
-            del self._ends[limit]
+            del self.ends[limit]
             limit.passed()
         self._on_empty(self._seconds, None)

@@ -26,6 +26,7 @@ from app.store.leases import Outcome, finished_lines, record_outcomes
 from app.store.order import hold_lines
 from app.store.rollups import count_up
 from app.store.roster import Versions, hold_versions
+from app.time_limits import TimeLimits
 
 log = structlog.get_logger()
 
@@ -104,6 +105,7 @@ class Ledger:
         self._waiting_bytes_max = waiting_bytes_max
         self._waiting_bytes = 0
         self._timeout_s = timeout_s
+        self._limits = TimeLimits()
         self._on_commit = on_commit
         self._queue: deque[Write] = deque()
         self._queued = asyncio.Event()
@@ -137,11 +139,12 @@ class Ledger:
         """Returns once the arrival is durable, its `status` filled in. Raises StoreUnavailable."""
         if len(self._queue) >= self._waiting_max or self._waiting_bytes >= self._waiting_bytes_max:
             raise StoreUnavailable("more requests wait for a commit than MAILWEIR_INBOUND_WAITING_* allow")
-        self._waiting_bytes += arrival.size
+        size = arrival.size
+        self._waiting_bytes += size
         try:
             await self._wait_for(arrival)
         finally:
-            self._waiting_bytes -= arrival.size
+            self._waiting_bytes -= size
 
     async def run(self, task: Task) -> Any:
         """What the task returned, once it is durable. Raises StoreUnavailable."""
@@ -153,16 +156,14 @@ class Ledger:
         self._queued.set()
 
     async def _wait_for(self, work: Arrival | Task) -> Any:
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Any] = loop.create_future()
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._queue.append((work, future))
         self._queued.set()
-        late = StoreUnavailable("the store did not commit within MAILWEIR_COMMIT_TIMEOUT_S")
-        deadline = loop.call_later(self._timeout_s, _fail, future, late)
         try:
-            return await future
-        finally:
-            deadline.cancel()
+            with self._limits.within(self._timeout_s):
+                return await future
+        except TimeoutError:
+            raise StoreUnavailable("the store did not commit within MAILWEIR_COMMIT_TIMEOUT_S") from None
 
     async def _write_forever(self) -> None:
         while True:

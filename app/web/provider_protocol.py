@@ -8,7 +8,8 @@ goes uvicorn's way, to the same answers.
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 import httptools
@@ -28,7 +29,27 @@ from app.web.inbound import (
 )
 from app.web.problems import Problem
 
+URLS_REMEMBERED_MAX = 1_024
+URL_REMEMBERED_BYTES_MAX = 256
 _PATH = PATH.encode()
+
+
+class Target(NamedTuple):
+    """Where a provider posts to."""
+
+    source: str | None
+    path: str
+    """Percent signs and all."""
+    query: str
+
+
+@lru_cache(URLS_REMEMBERED_MAX)
+def _target(url: bytes) -> Target | None:
+    """None where the URL is no provider's."""
+    parsed = httptools.parse_url(url)
+    path: str = parsed.path.decode("ascii")
+    is_inbound, source = inbound_source(unquote(path))
+    return Target(source, path, (parsed.query or b"").decode("latin-1")) if is_inbound else None
 
 
 class ProviderProtocol(HttpToolsProtocol):
@@ -67,12 +88,11 @@ class ProviderProtocol(HttpToolsProtocol):
         )
 
     def _begin_upload(self) -> "Upload | None":
-        parser, parsed = self.parser, httptools.parse_url(self.url)
-        path: str = parsed.path.decode("ascii")
-        is_inbound, source = inbound_source(unquote(path))
-        if parser is None or not is_inbound:
+        parser, url = self.parser, self.url
+        target = _target(url) if len(url) <= URL_REMEMBERED_BYTES_MAX else _target.__wrapped__(url)
+        if parser is None or target is None:
             return None
-        upload = Upload(self, source, path, (parsed.query or b"").decode("latin-1"))
+        upload = Upload(self, target)
         upload.keep_alive = parser.get_http_version() != "1.0" and parser.should_keep_alive()
         upload.begin(self._gateway())
         return upload
@@ -99,14 +119,12 @@ class Upload:
     message_event = asyncio.Event()
     """Rung by uvicorn when the connection is lost; nobody waits for it."""
 
-    def __init__(self, protocol: ProviderProtocol, source: str | None, path: str, query: str) -> None:
+    def __init__(self, protocol: ProviderProtocol, target: Target) -> None:
         self.keep_alive = True
         self.disconnected = False
         self.response_complete = False
         self._protocol = protocol
-        self._source = source
-        self._path = path
-        self._query = query
+        self._target = target
         self._headers = protocol.headers
         self._parts = list[bytes]()
         self._size = 0
@@ -138,9 +156,10 @@ class Upload:
 
     async def _receive(self) -> None:
         peer = self._protocol.client[0] if self._protocol.client else ""
-        posted = Posted("POST", self._path, self._query, self._headers, b"".join(self._parts), peer)
+        source, path, query = self._target
+        posted = Posted("POST", path, query, self._headers, b"".join(self._parts), peer)
         try:
-            self._answer(await answer_provider(self._gateway, self._source, posted))
+            self._answer(await answer_provider(self._gateway, source, posted))
         finally:
             task = asyncio.current_task()
             if task is not None:
