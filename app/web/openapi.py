@@ -1,11 +1,12 @@
 """`/openapi.json`: the routes and their shapes as an OpenAPI 3.1 document.
 
-It is written from the routes themselves: path parameters and answer from the handler's signature, body and query from
-its options (`opt={"body": EndpointNew, "query": EventFilters, "fails": [409]}`), words from docstrings, and schemas
-from msgspec, so that what is documented is what is checked.
+It is written from the routes themselves: path parameters from the path, answer from the handler's signature, body and
+query from its options (`opt={"body": EndpointNew, "query": EventFilters, "fails": [409]}`), words from docstrings, and
+schemas from msgspec, so that what is documented is what is checked.
 """
 
 import inspect
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -37,6 +38,7 @@ _IDEMPOTENCY_KEY = {
     "description": "Within 24 hours the same key and body get the first answer again; nothing is done twice.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
 }
+_IN_BRACES = re.compile(r"\{(\w+)\}")
 _NUMBER = {"type": "integer", "minimum": 1, "maximum": NUMBER_MAX}
 _PATH_SCHEMAS: dict[str, dict[str, Any]] = {
     "endpoint_id": _NUMBER,
@@ -112,7 +114,7 @@ def _answer_shape(handler: HTTPRouteHandler) -> Any:
 
 def _operation(path: str, method: str, handler: HTTPRouteHandler, components: Mapping[str, Any]) -> dict[str, Any]:
     summary, _, description = (inspect.getdoc(handler.fn) or "").partition("\n")
-    parameters = [*_path_parameters(handler), *_query_parameters(handler, components)]
+    parameters = [*_path_parameters(path), *_query_parameters(handler, components)]
     operation: dict[str, Any] = {
         "operationId": handler.operation_id,
         "summary": summary,
@@ -133,10 +135,9 @@ def _operation(path: str, method: str, handler: HTTPRouteHandler, components: Ma
     return operation
 
 
-def _path_parameters(handler: HTTPRouteHandler) -> Iterator[dict[str, Any]]:
-    for name in handler.parsed_fn_signature.parameters:
-        if name != "request":
-            yield {"name": name, "in": "path", "required": True, "schema": _PATH_SCHEMAS[name]}
+def _path_parameters(path: str) -> Iterator[dict[str, Any]]:
+    for name in _IN_BRACES.findall(path):
+        yield {"name": name, "in": "path", "required": True, "schema": _PATH_SCHEMAS[name]}
 
 
 def _query_parameters(handler: HTTPRouteHandler, components: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from typing import Annotated
+from urllib.parse import unquote
 
 import msgspec
 from litestar import get
-from litestar.params import FromPath
 from msgspec import UNSET, Meta, UnsetType
 
 from app.standing import (
@@ -67,9 +67,10 @@ class RecipientTimeline(msgspec.Struct):
     next_cursor: str | None
 
 
-@get("/messages/{email_id:str}", operation_id="getMessage", opt={"query": TimelineQuery}, tags=["Messages"])
-async def get_message(request: ApiRequest, email_id: FromPath[str]) -> MessageTimeline:
+@get("/messages/{email_id:path}", operation_id="getMessage", opt={"query": TimelineQuery}, tags=["Messages"])
+async def get_message(request: ApiRequest) -> MessageTimeline:
     """Show what happened to a message at whichever provider, and its state; by its email_id or its Message-ID."""
+    email_id = _after(request, "/messages/")
     found = await message_timeline(request, email_id, read_query(request, TimelineQuery))
     if found is None:
         raise not_found("message", email_id[:100])
@@ -77,14 +78,19 @@ async def get_message(request: ApiRequest, email_id: FromPath[str]) -> MessageTi
 
 
 @get(
-    "/recipients/{address:str}",
+    "/recipients/{address:path}",
     operation_id="getRecipient",
     opt={"query": TimelineQuery, PRIVATE_PATH: True},
     tags=["Recipients"],
 )
-async def get_recipient(request: ApiRequest, address: FromPath[str]) -> RecipientTimeline:
+async def get_recipient(request: ApiRequest) -> RecipientTimeline:
     """Show what happened to an address at whichever provider, and whether to write to it; an unknown one may be."""
-    return await recipient_timeline(request, address, read_query(request, TimelineQuery))
+    return await recipient_timeline(request, _after(request, "/recipients/"), read_query(request, TimelineQuery))
+
+
+def _after(request: ApiRequest, place: str) -> str:
+    """The rest of the path as it was sent: ids and addresses may hold slashes, and routing makes one of several."""
+    return unquote(request.scope["raw_path"].decode("ascii", "replace").partition(place)[2])
 
 
 async def message_timeline(request: AnyRequest, email_id: str, query: TimelineQuery) -> MessageTimeline | None:

@@ -1,3 +1,5 @@
+from urllib.parse import quote
+
 import pytest
 
 from tests.web.gateways import Api, add_endpoint, add_source, post_native
@@ -88,3 +90,15 @@ async def test_the_log_names_no_address(small_api: Api, capsys: pytest.CaptureFi
     logged = capsys.readouterr().out
     assert "/api/recipients/{address}" in logged
     assert "secret.person" not in logged
+
+
+@pytest.mark.parametrize("email_id", ["a/b", "a//b/", "/a", "../a", "a?b#c%2Fd", "%00", "ü/ü"])
+async def test_an_id_and_an_address_may_hold_any_character(small_api: Api, email_id: str) -> None:
+    await add_generic(small_api)
+    address = f"{email_id}@example.com"
+    await post(small_api, "email.bounced", 1, email_id=email_id, recipient=address)
+    for path in (f"messages/{quote(email_id, safe='')}", f"recipients/{quote(address, safe='')}"):
+        shown = await small_api.get(f"/api/{path}")
+        assert (shown.status_code, len(shown.json()["events"])) == (200, 1), path
+    if not {"?", ".."} & {email_id[1:2], email_id[:2]}:
+        assert (await small_api.get(f"/api/messages/{quote(email_id)}")).json()["email_id"] == email_id
