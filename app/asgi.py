@@ -1,5 +1,6 @@
 """The composition root: one gateway, its routes, one application."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
@@ -22,7 +23,7 @@ from app.web.log import DELIVERIES, EVENTS
 from app.web.mappings import MAPPINGS
 from app.web.openapi import openapi_json
 from app.web.options import AllowedMethods
-from app.web.pages.dashboard import DASHBOARD, STATIC_FILES, TEMPLATES
+from app.web.pages.dashboard import DASHBOARD, STATIC_FILES, TEMPLATES, compile_first_page
 from app.web.pages.errors import EXCEPTION_HANDLERS
 from app.web.receipts import RECEIPTS
 from app.web.recipients import RECIPIENTS
@@ -92,9 +93,12 @@ def _open_gateway(settings: Settings) -> Callable[[Litestar], AbstractAsyncConte
         gateway = await Gateway.open(settings)
         app.state.gateway = gateway
         app.state.key_ring = KeyRing(gateway.engine, gateway.clock)
+        preparing = None if gateway.is_first_start else asyncio.create_task(asyncio.to_thread(compile_first_page))
         try:
             yield
         finally:
+            if preparing is not None:
+                await preparing
             await gateway.close()
 
     return opened

@@ -179,6 +179,9 @@ class Gateway:
         visits = Visits(egress, self.clock)
         self.drifts = Drifts(self.ledger)
         self.tallies = Tallies(self.engine, self.clock)
+        counted = [*self.registry.sources(), *self.registry.active_endpoints()]
+        self.tallies.start({one.environment_id for one in counted})
+        self._closing.push_async_callback(self.tallies.close)
         self.ingest = Ingest(
             self.registry, self.ledger, self.engine, self.clock, settings, self.ids.next, visits, self.drifts
         )

@@ -61,6 +61,12 @@ DASHBOARD = Router(
     exception_handlers=PAGE_EXCEPTION_HANDLERS,
 )
 STATIC_FILES = static_file
-TEMPLATES = TemplateConfig[JinjaTemplateEngine](
-    instance=template_engine([NavigationEntry(pages.label, pages.path) for pages in PAGES])
-)
+_ENGINE = template_engine([NavigationEntry(pages.label, pages.path) for pages in PAGES])
+TEMPLATES = TemplateConfig[JinjaTemplateEngine](instance=_ENGINE)
+_FIRST_PAGE = ("parts.html", "base.html", "overview.html")
+
+
+def compile_first_page() -> None:
+    """Reads what the overview is made of, which takes longer than making it; for a thread of its own."""
+    for name in _FIRST_PAGE:
+        _ENGINE.get_template(name)

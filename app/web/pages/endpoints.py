@@ -18,7 +18,7 @@ from app.store.ids import EVENT
 from app.store.jobs import list_jobs
 from app.store.log import DeliveryFilter, Span, Tried
 from app.store.rollups import ENDPOINT
-from app.store.stats import Queue, counts_by_subject, read_queues
+from app.store.stats import Queue, read_queues
 from app.store.tables import RUNNING
 from app.web import endpoint_changes
 from app.web.context import gateway_of, known_id, principal_of
@@ -35,6 +35,7 @@ from app.web.pages.forms import read_filters, read_form
 from app.web.pages.receivers import receivers
 from app.web.pages.rendering import page, redirect
 from app.web.pages.standings import Standing, endpoint_name, why_endpoint_stands
+from app.web.pages.tiles import RANGES
 from app.web.pages.words import moment
 from app.web.problems import AnyRequest
 from app.web.stats import EndpointStats, StatsQuery, endpoint_stats, stretch_of
@@ -68,9 +69,7 @@ async def show_endpoints(request: AnyRequest) -> Template:
     """The endpoints by number, with what they were sent lately."""
     span = read_filters(request, SpanQuery).span
     gateway, environment_id = gateway_of(request), principal_of(request).environment_id
-    until = gateway.clock.ms()
-    since = until - round(SPANS[span].total_seconds() * 1000)
-    went = await counts_by_subject(gateway.engine, environment_id, ENDPOINT, since, until)
+    went = await gateway.tallies.totals(environment_id, ENDPOINT, RANGES[span].starts(gateway.clock.ms()))
     queues = await read_queues(gateway.engine, environment_id, QUEUED_COUNTED_MAX)
     health = await unwell(gateway.engine)
     lines = [

@@ -138,7 +138,7 @@ OVERVIEW = [show_overview, enable, try_endpoint, recover]
 async def _tallied(gateway: Gateway, environment_id: int, kind: str, chosen: Range) -> Tallied:
     starts = chosen.starts(gateway.clock.ms())
     found = await gateway.tallies.read(environment_id, kind, starts)
-    by_bucket = {start: added_up(found.get(start, {})) for start in starts}
+    by_bucket = {start: added_up(found[start]) for start in starts}
     return Tallied(by_bucket, merged(list(found.values())))
 
 

@@ -13,7 +13,7 @@ from adapters.events import iso_millis
 from app.figures import SourceFigures, added_up, source_figures
 from app.redaction import FIELDS
 from app.store import stats
-from app.store.rollups import HOUR_MS, MINUTE_MS, SOURCE
+from app.store.rollups import HOUR_MS, SOURCE
 from app.store.sources import NONE, REQUIRED, UNREADABLE
 from app.web.context import gateway_of, principal_of
 from app.web.drift import drift_of
@@ -22,6 +22,7 @@ from app.web.pages.charts import Bar
 from app.web.pages.forms import read_fields
 from app.web.pages.proofs import OPTION, asked, field_name, option_text, options_in, secrets_in
 from app.web.pages.rendering import page, redirect
+from app.web.pages.tiles import RANGES
 from app.web.problems import AnyRequest, FieldError, Problem
 from app.web.receipts import ReceiptQuery, receipts_of
 from app.web.sources import Source, SourcePatch, all_sources, alter_source, found_source, remove_source
@@ -57,7 +58,7 @@ async def show_sources(request: AnyRequest) -> Template:
     gateway, environment_id = gateway_of(request), principal_of(request).environment_id
     now = gateway.clock.ms()
     sources = await all_sources(request)
-    counts = await stats.counts_by_subject(gateway.engine, environment_id, SOURCE, now - DAY_MS, now + MINUTE_MS)
+    counts = await gateway.tallies.totals(environment_id, SOURCE, RANGES["24h"].starts(now))
     heard = await stats.last_heard(gateway.engine, environment_id)
     numbers = {source.name: source.id for source in gateway.registry.sources()}
     lines = [

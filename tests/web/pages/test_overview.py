@@ -6,12 +6,16 @@ from contextlib import contextmanager
 from html import unescape
 from typing import Any
 
+import anyio
 import pytest
 import sqlalchemy as sa
 
 from app.store.rollups import HOUR_MS, MINUTE_MS
 from app.store.tables import DeliveryRow, RollupHourRow, RollupRow, table_of
 from app.store.transactions import writing
+from app.tallies import RENEWED_MAX, Tallies
+from app.web.pages.tiles import RANGES
+from tests.conftest import FrozenClock
 from tests.servers import Answer
 from tests.servers import sink as serve
 from tests.web.gateways import Api, add_endpoint, add_source, gateway_of, post_native
@@ -203,3 +207,41 @@ async def test_the_same_is_counted_when_it_is_remembered(api: Api, length: int) 
         insert = sa.insert(table_of(RollupRow)).values(row | {"measure": "event.email.delivered", "count": 1})
         await connection.execute(insert)
     assert await total(api, "source", starts, "event.email.delivered") == 2 * 99 * 3 + 1
+
+
+async def add_an_event(api: Api, minute: int) -> None:
+    row = {"environment_id": 1, "kind": "source", "subject_id": 1, "minute": minute, "node": 3}
+    async with writing(gateway_of(api).engine) as connection:
+        insert = sa.insert(table_of(RollupRow)).values(row | {"measure": "event.email.delivered", "count": 1})
+        await connection.execute(insert)
+
+
+async def test_what_was_read_long_ago_is_read_again_a_few_at_a_time(small_api: Api) -> None:
+    await add_source(small_api)
+    clock = FrozenClock(gateway_of(small_api).clock.ms())
+    tallies = Tallies(gateway_of(small_api).engine, clock)
+    hour = clock.ms() // HOUR_MS * HOUR_MS
+    starts = range(hour - 5 * HOUR_MS, hour, HOUR_MS)
+    assert [len(counts) for counts in (await tallies.read(1, "source", starts)).values()] == [0] * 5
+    for start in starts:
+        await add_an_event(small_api, start)
+    for seconds, renewed in ((0, 0), (3_600, RENEWED_MAX), (0, 5), (0, 5)):
+        clock.advance(seconds)
+        found = await tallies.read(1, "source", starts)
+        assert [len(counts) for counts in found.values()] == [1] * renewed + [0] * (5 - renewed)
+
+
+async def test_what_pages_ask_for_is_read_ahead(small_api: Api) -> None:
+    await add_source(small_api)
+    clock = FrozenClock(gateway_of(small_api).clock.ms())
+    hour = clock.ms() // HOUR_MS * HOUR_MS
+    await add_an_event(small_api, hour - HOUR_MS)
+    tallies = Tallies(gateway_of(small_api).engine, clock)
+    tallies.start([1])
+    with anyio.fail_after(15):
+        while len(tallies) < 2 * (72 + 28 + 30):
+            await anyio.sleep(0.01)
+    await tallies.close()
+    await add_an_event(small_api, hour - 2 * HOUR_MS)
+    found = await tallies.totals(1, "source", RANGES["7d"].starts(clock.ms()))
+    assert found == {1: {"event.email.delivered": 1}}
