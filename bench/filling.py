@@ -4,6 +4,7 @@ Rows are numbered from 0 (`n` in the expressions) and get ids of the past, a mil
 own. Every event is owed to each of some endpoints.
 """
 
+import json
 import sqlite3
 import time
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from typing import NamedTuple
 import msgspec
 
 from app.store.ids import LOW_BITS, SEQUENCE_BITS
+from app.store.rollups import DURATIONS, ENDPOINT, HOUR_MS, LATENCIES, MINUTE_MS, MINUTES_KEPT_MS, SOURCE
 from bench.limits import sample_event
 from bench.requests import MAILGUN_SOURCE
 
@@ -21,6 +23,16 @@ FILLING_NODE = 1023
 AGE_MS = 3_600_000
 """How long before now the newest of the rows was made."""
 CACHE_KIB = 262_144
+COUNTED_DAYS = 30
+_COUNTED = {
+    SOURCE: [
+        *(f"receipt.{status}" for status in ("accepted", "duplicate")),
+        *(f"event.email.{name}" for name in ("sent", "delivered", "open", "click", "bounced", "deferred", "complaint")),
+        *(f"bounce.{name}" for name in ("hard", "soft")),
+    ],
+    ENDPOINT: ["attempt.delivered", "attempt.5xx", "attempt.timeout", *DURATIONS[6:18], *LATENCIES[6:18]],
+}
+"""What a busy minute leaves behind of each source and endpoint; see `rollups`."""
 
 
 class Filling(NamedTuple):
@@ -51,6 +63,21 @@ def fill(database: Path, filling: Filling) -> None:
         connection.execute("PRAGMA journal_mode = WAL")
 
 
+def fill_counts(database: Path, sources: Sequence[int], endpoints: Sequence[int]) -> None:
+    """Roll-ups of a month without a quiet minute: minutes as far back as they are kept, then hours."""
+    now = round(time.time() * 1000)
+    minutes_from = (now - MINUTES_KEPT_MS) // HOUR_MS * HOUR_MS + HOUR_MS
+    hours = COUNTED_DAYS * 24 - MINUTES_KEPT_MS // HOUR_MS
+    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+        connection.execute("PRAGMA synchronous = OFF")
+        for kind, subjects in ((SOURCE, sources), (ENDPOINT, endpoints)):
+            names = {"kind": kind, "subjects": json.dumps(subjects), "measures": json.dumps(_COUNTED[kind])}
+            minutes = {"first": minutes_from, "count": (now - minutes_from) // MINUTE_MS}
+            connection.execute(_counts("rollup", "minute, node", f":first + n * {MINUTE_MS}, 1"), names | minutes)
+            older = {"first": minutes_from - hours * HOUR_MS, "count": hours}
+            connection.execute(_counts("rollup_hour", "hour", f":first + n * {HOUR_MS}"), names | older)
+
+
 def _oldest_ms(connection: sqlite3.Connection) -> int | None:
     """When the first event that an earlier filling made was made."""
     of_filling = f"id >> {SEQUENCE_BITS} & {FILLING_NODE} = {FILLING_NODE}"
@@ -79,3 +106,11 @@ def _deliveries(filling: Filling) -> str:
             {filling.status_code}
         FROM numbers
     """  # noqa: S608 - the expressions are this package's own
+
+
+def _counts(table: str, place: str, value: str) -> str:
+    return f"""{_NUMBERS}
+        INSERT OR REPLACE INTO {table} (environment_id, kind, subject_id, {place}, measure, count)
+        SELECT 1, :kind, subjects.value, {value}, measures.value, 1 + n % 7
+        FROM json_each(:subjects) AS subjects, numbers, json_each(:measures) AS measures
+    """  # noqa: S608 - the names are this package's own

@@ -30,21 +30,24 @@ def log(rig: Rig, folder: Path, options: Options) -> list[Figure]:
     with running(folder, rig.server_core, rig.sink_port) as server:
         endpoint = server.subscribe(free_port(), counted=False, active=False)  # else what is held would be sent
     events = options.scaled(EVENTS)
-    middle = _moment(time.time() - (AGE_MS + events / 2) / 1000)
-    fill(database_of(folder), _mixed(events, endpoint))
+    middle = middle_of(events)
+    fill(database_of(folder), mixed(events, endpoint))
     with serving(folder, rig.server_core) as server:
         newest = server.call("GET", "/api/events?limit=1")["data"][0]
         return [
-            *_read(server, "/api/events", _event_filters(newest, middle)),
-            *_read(server, "/api/deliveries", _delivery_filters(endpoint, middle)),
+            *_read(server, "/api/events", event_filters(newest, middle)),
+            *_read(server, "/api/deliveries", delivery_filters(endpoint, middle)),
         ]
 
 
-def _moment(unix_s: float) -> str:
+def middle_of(events: int) -> str:
+    """When the event in the middle of so many that are filled in now was made."""
+    unix_s = time.time() - (AGE_MS + events / 2) / 1000
     return datetime.fromtimestamp(unix_s, UTC).isoformat(timespec="milliseconds")
 
 
-def _mixed(events: int, endpoint: int) -> Filling:
+def mixed(events: int, endpoint: int) -> Filling:
+    """Events of common and of rare kinds, each delivered once, or not."""
     rare = f"n % {RARE}"
     return Filling(
         events,
@@ -57,7 +60,8 @@ def _mixed(events: int, endpoint: int) -> Filling:
     )
 
 
-def _event_filters(newest: Mapping[str, str], middle: str) -> Filters:
+def event_filters(newest: Mapping[str, str], middle: str) -> Filters:
+    """Every single filter of the list of events."""
     return {
         "no filter": {},
         "type of a quarter": {"type": "open"},
@@ -76,7 +80,8 @@ def _event_filters(newest: Mapping[str, str], middle: str) -> Filters:
     }
 
 
-def _delivery_filters(endpoint: int, middle: str) -> Filters:
+def delivery_filters(endpoint: int, middle: str) -> Filters:
+    """Every single filter of the list of deliveries."""
     statuses = ("pending", "sending", "delivered", "failed", "held", "cancelled")
     return {
         "no filter": {},
