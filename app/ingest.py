@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.adapter import Adapter
 from adapters.errors import VerificationFailed
+from adapters.handshake import Answer as Handshaken
 from adapters.reader import Quarantined, Reading
 from adapters.request import NativeRequest
 from app import metrics
@@ -107,13 +108,12 @@ class Ingest:
 
     async def _candidates(self, name: str | None, request: NativeRequest) -> list[Source]:
         """The source of that name, or those whose provider sends requests of this shape."""
-        if name is not None:
+        if name is None:
+            return self._recognizing(request)
+        if (source := self._registry.source(name)) is None:  # it may have been added on another node just now
+            await self._registry.reload()
             source = self._registry.source(name)
-            if source is None:  # it may have been added on another node just now
-                await self._registry.reload()
-                source = self._registry.source(name)
-            return [source] if source else []
-        return self._recognizing(request)
+        return [source] if source else []
 
     def _recognizing(self, request: NativeRequest) -> list[Source]:
         sources = self._registry.sources()
@@ -156,7 +156,8 @@ class Ingest:
         try:
             secrets = None if _may_post(caller, adapter, source) else source.secrets
             reading = await self._read(source, adapter, request, secrets, now_ms)
-            receipt.reason = await self._consent(source, adapter, reading)
+            if reading.answer is not None:
+                receipt.reason = await self._consent(source, adapter, reading.answer)
             await mark_replies(self._engine, source.environment_id, reading.events)
         except VerificationFailed as failure:
             receipt.reason = str(failure)
@@ -182,7 +183,9 @@ class Ingest:
         secrets: Mapping[str, Sequence[str]] | None,
         now_ms: int,
     ) -> Reading:
-        certificate = await self._certificate(source, adapter, request) if secrets is not None else None
+        certificate = None
+        if secrets is not None and adapter.verification.by_topic:
+            certificate = await self._certificate(source, adapter, request)
         return adapter.read(request, secrets, now_ms / 1000, now_ms, options=source.options, certificate=certificate)
 
     async def _certificate(self, source: Source, adapter: Adapter, request: NativeRequest) -> bytes | None:
@@ -194,11 +197,9 @@ class Ingest:
             raise _Unreachable(f"The certificate that verifies this request cannot be had: {url}")
         return pem
 
-    async def _consent(self, source: Source, adapter: Adapter, reading: Reading) -> str | None:
+    async def _consent(self, source: Source, adapter: Adapter, answer: Handshaken) -> str:
         """What the receipt of a handshake says; visits the URL where the provider asks for consent."""
-        if reading.answer is None:
-            return None
-        url = reading.answer.confirm
+        url = answer.confirm
         if url is None:
             return "the provider's handshake, answered"
         if source.secrets is None or not adapter.verification.proves_sender(source.options, source.secrets):

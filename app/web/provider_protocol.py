@@ -60,6 +60,8 @@ class ProviderProtocol(HttpToolsProtocol):
         self._gateway = gateway
         self._upload: Upload | None = None
         """The provider's request that is being read."""
+        self._idle_since: float | None = None
+        """When the last answer was written; None while a request is under way."""
 
     def on_message_begin(self) -> None:
         """The first line follows; what uvicorn prepares for ASGI waits until it is known that it is needed."""
@@ -111,6 +113,46 @@ class ProviderProtocol(HttpToolsProtocol):
             super().on_message_complete()
         else:
             upload.end()
+
+    # A connection's idle time: one timer that looks now and then, where uvicorn makes and cancels one a request.
+
+    def on_response_complete(self) -> None:
+        """Goes on with what waits, or begins to be idle."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+            return
+        self._idle_since = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self._look_in(self.timeout_keep_alive)
+
+    def _unset_keepalive_if_required(self) -> None:
+        """Is told by uvicorn that something came."""
+        self._idle_since = None
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Closes the connection if it has been idle for long, else looks again when it may have been."""
+        self.timeout_keep_alive_task = None
+        if self._idle_since is None or self.transport.is_closing():
+            return
+        left_s = self._idle_since + self.timeout_keep_alive - self.loop.time()
+        if left_s > 0:
+            self._look_in(left_s)
+        else:
+            self.transport.close()
+
+    def _look_in(self, seconds: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stops looking."""
+        super().connection_lost(exc)
+        if self.timeout_keep_alive_task is not None:
+            self.timeout_keep_alive_task.cancel()
+            self.timeout_keep_alive_task = None
 
 
 class Upload:

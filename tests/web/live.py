@@ -100,13 +100,19 @@ class SentEvents:
 
 
 @asynccontextmanager
-async def live(database_url: str, folder: Path, **settings: Any) -> AsyncIterator[Live]:
+async def live(database_url: str, folder: Path, *, keep_alive_s: int = 5, **settings: Any) -> AsyncIterator[Live]:
     """A gateway that answers on a port of its own."""
     chosen = {"allow_networks": "127.0.0.0/8", "data_dir": folder, "api_key": ADMIN_KEY, "poll_interval_s": 0.1}
     app = create_app(load_settings(database_url=database_url, **chosen | settings))
     protocol: Any = partial(ProviderProtocol, gateway=lambda: app.state.gateway)
     config = uvicorn.Config(
-        app, http=protocol, lifespan="on", log_config=None, ws="websockets-sansio", timeout_graceful_shutdown=2
+        app,
+        http=protocol,
+        lifespan="on",
+        log_config=None,
+        ws="websockets-sansio",
+        timeout_graceful_shutdown=2,
+        timeout_keep_alive=keep_alive_s,
     )
     server = uvicorn.Server(config)
     listener = socket.create_server(("127.0.0.1", 0))

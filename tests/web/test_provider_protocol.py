@@ -53,7 +53,7 @@ class Client:
 @pytest.fixture
 async def gateway(tmp_path: Path) -> AsyncIterator[Live]:
     database_url = f"sqlite+aiosqlite:///{tmp_path}/m.db"
-    async with live(database_url, tmp_path, body_bytes_max=BODY_BYTES_MAX) as serving:
+    async with live(database_url, tmp_path, body_bytes_max=BODY_BYTES_MAX, keep_alive_s=1) as serving:
         source = {"name": "own", "provider": "generic", "secrets": {}, "verification": "required"}
         assert (await serving.api.post("/api/sources", json=source)).status_code == 201
         yield serving
@@ -191,3 +191,22 @@ async def test_who_hangs_up_leaves_nothing_behind(gateway: Live) -> None:
         client.post(event(2))
         assert (await client.reply()).status == 200
     assert "m2" in await stored(gateway)
+
+
+async def test_a_connection_is_closed_when_nothing_has_come_for_long(gateway: Live) -> None:
+    async with connected(gateway) as client:
+        for number in range(3):
+            client.post(event(number))
+            assert (await client.reply()).status == 200
+            await asyncio.sleep(0.6)
+        assert await client.ended()
+
+
+async def test_a_request_under_way_keeps_its_connection(gateway: Live) -> None:
+    async with connected(gateway) as client:
+        client.post(event(1))
+        assert (await client.reply()).status == 200
+        client.writer.write(b"POST /api/webhooks/nobody HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{")
+        await asyncio.sleep(1.5)
+        client.writer.write(b"}")
+        assert (await client.reply()).status == 404
