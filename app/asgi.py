@@ -3,11 +3,14 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from typing import Any
 
 from litestar import Litestar, Router
 
 from app.gateway import Gateway
+from app.intercom import REVOKED
+from app.place import ALONE, Place
 from app.settings import Settings, load_settings
 from app.web.alerts import ALERTS
 from app.web.auth import Authentication, KeyRing
@@ -47,7 +50,7 @@ class Mailweir(Litestar):
             await super().__call__(scope, receive, send)
 
 
-def create_app(settings: Settings | None = None) -> Litestar:
+def create_app(settings: Settings | None = None, place: Place = ALONE) -> Litestar:
     """The application with `settings`, else with those in force; the gateway opens and closes with its lifespan."""
     api = Router(
         "/api",
@@ -76,7 +79,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
     in_force = settings or load_settings()
     return Mailweir(
         route_handlers=[api, DASHBOARD, STATIC_FILES, health, ready, metrics, openapi_json],
-        lifespan=[_open_gateway(in_force)],
+        lifespan=[_open_gateway(in_force, place)],
         exception_handlers=EXCEPTION_HANDLERS,
         template_config=TEMPLATES,
         request_max_body_size=in_force.api_body_bytes_max,
@@ -85,14 +88,16 @@ def create_app(settings: Settings | None = None) -> Litestar:
     )
 
 
-def _open_gateway(settings: Settings) -> Callable[[Litestar], AbstractAsyncContextManager[None]]:
+def _open_gateway(settings: Settings, place: Place) -> Callable[[Litestar], AbstractAsyncContextManager[None]]:
     """The lifespan: the gateway, and the keys that were looked up, in the application's state."""
 
     @asynccontextmanager
     async def opened(app: Litestar) -> AsyncGenerator[None, None]:
-        gateway = await Gateway.open(settings)
+        gateway = await Gateway.open(settings, place=place)
         app.state.gateway = gateway
-        app.state.key_ring = KeyRing(gateway.engine, gateway.clock)
+        ring = KeyRing(gateway.engine, gateway.clock, tell_others=partial(gateway.intercom.tell, REVOKED))
+        gateway.intercom.on(REVOKED, lambda _: ring.look_up_anew())
+        app.state.key_ring = ring
         preparing = None if gateway.is_first_start else asyncio.create_task(asyncio.to_thread(compile_first_page))
         try:
             yield

@@ -1,6 +1,7 @@
 """Wake-ups: whoever makes work rings; whoever waits also polls, so that a missed ring costs a wait and no work."""
 
 import asyncio
+from collections.abc import Callable
 
 
 class Bell:
@@ -21,3 +22,15 @@ class Bell:
         except TimeoutError:
             return
         self._rung.clear()
+
+
+class FarBell(Bell):
+    """One bell that a loop of another process waits for; `tell` tells it."""
+
+    def __init__(self, tell: Callable[[], None]) -> None:
+        super().__init__()
+        self._tell = tell
+
+    def ring(self) -> None:
+        """Ends the wait over there."""
+        self._tell()

@@ -1,9 +1,11 @@
 """What the gateway counts, for /metrics: one small function per thing that happens.
 
 Labels come from closed sets (statuses, outcomes, event types, the providers of the catalog), never from a request, so
-that a stranger cannot grow them. The counts are of this process; a scraper adds up the nodes.
+that a stranger cannot grow them. The counts are of this process, or of all workers where several share the work: each
+then counts in files that every one of them can read. A scraper adds up the nodes.
 """
 
+from collections.abc import Iterator
 from functools import cache
 
 from prometheus_client import (
@@ -11,10 +13,12 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
-    Info,
     disable_created_metrics,
     generate_latest,
 )
+from prometheus_client.metrics_core import GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 
 from app import __version__
 
@@ -61,18 +65,49 @@ _removed = Counter(
     ["kind"],
     registry=_REGISTRY,
 )
-_backlog = Gauge(
-    "mailweir_backlog", "Deliveries not finished, by status, over all nodes.", ["status"], registry=_REGISTRY
+_workers = Gauge(
+    "mailweir_workers",
+    "Processes that share the work, by their part in it.",
+    ["role"],
+    registry=_REGISTRY,
+    multiprocess_mode="livesum",
 )
-_active_endpoints = Gauge("mailweir_active_endpoints", "Endpoints that are sent to.", registry=_REGISTRY)
-_oldest_due_seconds = Gauge(
-    "mailweir_oldest_due_seconds", "How long the oldest pending delivery has been due.", registry=_REGISTRY
+_restarts = Counter(
+    "mailweir_worker_restarts", "Workers that took the place of one that had died.", ["role"], registry=_REGISTRY
 )
-_stream_clients = Gauge("mailweir_stream_clients", "Who follows the live stream.", registry=_REGISTRY)
+_stream_clients = Gauge(
+    "mailweir_stream_clients", "Who follows the live stream.", registry=_REGISTRY, multiprocess_mode="livesum"
+)
 _stream_dropped = Counter(
     "mailweir_stream_dropped", "Followers that were dropped, by reason.", ["reason"], registry=_REGISTRY
 )
-Info("mailweir_build", "The version that runs.", registry=_REGISTRY).info({"version": __version__})
+
+
+class _Stored(Collector):
+    """What was counted in the store just now, and is the same whichever worker counts; and the version."""
+
+    def __init__(self) -> None:
+        self.backlog: dict[str, int] = {}
+        self.active_endpoints = 0
+        self.oldest_due_s = 0.0
+
+    def collect(self) -> Iterator[Metric]:
+        backlog = GaugeMetricFamily(
+            "mailweir_backlog", "Deliveries not finished, by status, over all nodes.", labels=["status"]
+        )
+        for status, number in self.backlog.items():
+            backlog.add_metric([status], number)
+        yield backlog
+        yield GaugeMetricFamily("mailweir_active_endpoints", "Endpoints that are sent to.", self.active_endpoints)
+        yield GaugeMetricFamily(
+            "mailweir_oldest_due_seconds", "How long the oldest pending delivery has been due.", self.oldest_due_s
+        )
+        yield InfoMetricFamily("mailweir_build", "The version that runs.", {"version": __version__})
+
+
+_stored = _Stored()
+_STORED = CollectorRegistry()
+_STORED.register(_stored)
 
 
 def count_receipt(status: str, provider: str) -> None:
@@ -122,10 +157,9 @@ def count_removed(kind: str, rows: int) -> None:
 
 def set_backlog(deliveries: dict[str, int], active_endpoints: int, oldest_due_s: float) -> None:
     """What the store counted just now: unfinished deliveries by status, endpoints that are sent to, how late we are."""
-    for status, number in deliveries.items():
-        _labelled_gauge(status).set(number)
-    _active_endpoints.set(active_endpoints)
-    _oldest_due_seconds.set(oldest_due_s)
+    _stored.backlog = deliveries
+    _stored.active_endpoints = active_endpoints
+    _stored.oldest_due_s = oldest_due_s
 
 
 def set_stream_clients(number: int) -> None:
@@ -138,16 +172,22 @@ def count_stream_dropped(reason: str) -> None:
     _labelled(_stream_dropped, reason).inc()
 
 
-def exposition() -> bytes:
-    """Everything counted, in the Prometheus text format 0.0.4."""
-    return generate_latest(_REGISTRY)
+def note_worker(role: str, restarts: int) -> None:
+    """This process has begun to work, after so many that had its place."""
+    _workers.labels(role).set(1)
+    if restarts:
+        _labelled(_restarts, role).inc()
+
+
+def exposition(shared_folder: str = "") -> bytes:
+    """Everything counted, in the Prometheus text format 0.0.4; by all workers whose files are in that folder."""
+    counted = _REGISTRY
+    if shared_folder:
+        counted = CollectorRegistry()
+        MultiProcessCollector(counted, shared_folder)
+    return generate_latest(counted) + generate_latest(_STORED)
 
 
 @cache
 def _labelled(counter: Counter, *labels: str) -> Counter:
     return counter.labels(*labels)
-
-
-@cache
-def _labelled_gauge(status: str) -> Gauge:
-    return _backlog.labels(status)

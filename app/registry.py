@@ -9,7 +9,7 @@ apart: nothing is sent to such an endpoint and nothing accepted from such a sour
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -131,6 +131,8 @@ class Registry:
         self._rows: dict[int, Any] = {}
         """What the endpoints were opened from."""
         self._wanting: dict[tuple[int, str], list[Endpoint]] = {}
+        self.on_change: Callable[[], None] | None = None
+        """Called when a configuration was loaded that is not the one before."""
 
     def source(self, name: str) -> Source | None:
         """The source of that name."""
@@ -170,6 +172,8 @@ class Registry:
         async with self._engine.connect() as connection:
             if await connection.run_sync(read_versions) != self._versions:
                 self._load(await connection.run_sync(read_roster))
+                if self.on_change is not None:
+                    self.on_change()
 
     def use(self, catalog: Catalog) -> None:
         """Puts other mappings in force: what comes in from now on is read by them."""

@@ -1,16 +1,48 @@
 """Which endpoints an event is owed to, and whether the sender takes the delivery at once."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Protocol
 
 from adapters.closures import is_true
 from adapters.errors import ExpressionError
-from app.delivery import Sender
 from app.registry import Endpoint, Registry
 from app.store.arrivals import NewDelivery, NewEvent
 from app.store.health import Health
 from app.store.order import line_of
 from app.store.roster import Versions
 from app.store.tables import HELD, PENDING, SENDING
+
+
+class Sender(Protocol):
+    """What the router asks and tells: `app.delivery.Sender`, or `app.far_sender.FarSender` where that is elsewhere."""
+
+    def now_ms(self) -> int:
+        """The wall clock, for due times."""
+        ...
+
+    def reserve(self, endpoint: Endpoint) -> bool:
+        """Keeps a place for a delivery about to be committed; False when it has to wait in the store."""
+        ...
+
+    def lease(self, endpoint: Endpoint) -> tuple[int, int]:
+        """The node, and until when a delivery with a place is its own."""
+        ...
+
+    def take_over(self, deliveries: Sequence[NewDelivery]) -> None:
+        """They are durable."""
+        ...
+
+    def forget(self, deliveries: Sequence[NewDelivery]) -> None:
+        """They were not written."""
+        ...
+
+    def fared(self, health: Mapping[int, Health]) -> None:
+        """How endpoints are."""
+        ...
+
+    def released(self, endpoint_ids: Collection[int]) -> None:
+        """Deliveries to these endpoints may be due in the store."""
+        ...
 
 
 class Router:

@@ -27,6 +27,7 @@ from adapters.addresses import read_network
 PREFIX = "MAILWEIR_"
 SECRET_NAMES = frozenset({"api_key", "secret_key"})
 API_KEY_CHARACTERS_MIN = 16
+WORKERS_UNASKED_MAX = 8
 MAIL_ADDRESS = re.compile(r"[^\s@<>,;:\"()\[\]]{1,64}@[A-Za-z0-9.-]{1,190}")
 _PASSWORD_IN_URL = re.compile(r"(://[^:/@\s]*:)[^@\s]*(?=@)")
 
@@ -50,6 +51,9 @@ class Settings(BaseSettings):
     )
     host: str = _setting("127.0.0.1", "The address to listen on.")
     port: int = _setting(8420, "The port to listen on.", ge=1, le=65535)
+    workers: int | None = _setting(
+        None, "How many processes share the work. Empty: one for each core, eight at most.", ge=1, le=64
+    )
     public_url: str = _setting("", "What providers post to; some sign it. Empty: http://HOST:PORT.")
     data_dir: Path = _setting(Path("data"), "The folder of generated files, such as the secret key.")
     api_key: str | None = _setting(None, "Fixes the admin API key instead of generating one.", unit="16+ characters")
@@ -147,9 +151,19 @@ class Settings(BaseSettings):
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
     @property
+    def worker_count(self) -> int:
+        """How many processes share the work."""
+        return self.workers or min(_usable_cores(), WORKERS_UNASKED_MAX)
+
+    @property
     def base_url(self) -> str:
         """The public URL without a trailing slash."""
         return self.public_url.rstrip("/") or f"http://{self.host}:{self.port}"
+
+
+def _usable_cores() -> int:
+    """Of this process, which may be told to use fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _words(value: Any) -> list[str]:

@@ -25,7 +25,6 @@ from app.bell import Bell
 from app.clock import Clock
 from app.settings import Settings
 from app.store import log as event_log
-from app.store.engine import is_sqlite
 from app.store.errors import driver_message
 from app.store.ids import first_id_at, node_of
 from app.store.ledger import STORE_ERRORS
@@ -60,8 +59,9 @@ class TooManyFollowers(Exception):
 class Stream:
     """The end of the log, and those who follow it."""
 
-    def __init__(self, engine: AsyncEngine, clock: Clock, settings: Settings) -> None:
+    def __init__(self, engine: AsyncEngine, clock: Clock, settings: Settings, *, several_nodes: bool) -> None:
         self.engine = engine
+        self.several_nodes = several_nodes
         self._clock = clock
         self._settings = settings
         self._bell = Bell()
@@ -243,8 +243,8 @@ class _Missed:
     def __init__(self, after: int, stream: Stream) -> None:
         self._after = after
         self._overlap = stream.overlap
-        # On SQLite there is one node, and what it has not committed before a later event it never does.
-        self._start = after if is_sqlite(stream.engine) else max(0, after - stream.overlap)
+        # What a node that is alone has not committed before a later event it never does.
+        self._start = max(0, after - stream.overlap) if stream.several_nodes else after
         self.cursor = self._start
         self.sent = _Seen()
         self.joined = False

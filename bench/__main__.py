@@ -17,7 +17,7 @@ from bench.measures import ON_ONE_SERVER, ratios
 from bench.proof import RunBroken
 from bench.rig import Rig, built
 from bench.scenarios import NAMES, USUAL, WITH_A_FOLDER, explained
-from bench.server import ServerBroken, running
+from bench.server import ServerBroken, running, use_workers
 
 RESULTS = ROOT / "bench" / "results"
 RUN_SECONDS_MAX, LONG_RUN_SECONDS_MAX = 600, 3_600
@@ -27,6 +27,7 @@ def main() -> int:
     """Measures what was asked for; 1 when an event was lost or doubled or the server broke."""
     asked = _arguments()
     options = Options(asked.seconds, asked.runs, asked.events, asked.scale)
+    use_workers(asked.workers)
     began_at, load_before, began = datetime.now(UTC), load_average(), time.monotonic()
     RESULTS.mkdir(parents=True, exist_ok=True)
     # Beside the results and not under /tmp, which may lie in memory: there a durable commit would cost nothing.
@@ -41,7 +42,7 @@ def main() -> int:
     run = {
         "began_at": began_at.isoformat(timespec="seconds"),
         "seconds": round(time.monotonic() - began, 1),
-        "options": options._asdict(),
+        "options": {**options._asdict(), "workers": asked.workers},
         "measured": asked.only,
         "load_average_before": load_before,
     }
@@ -62,6 +63,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=4.0, help="about how long a counted run lasts (default 4)")
     parser.add_argument("--runs", type=int, default=3, help="counted runs, after a warm-up (default 3)")
     parser.add_argument("--events", type=int, help="post exactly so many events in every run, whatever --seconds says")
+    parser.add_argument("--workers", type=int, default=1, help="processes of the server (default 1, kept on one core)")
     parser.add_argument("--scale", type=float, default=1.0, help="multiplies backlogs, logs and long runs (default 1)")
     parser.add_argument(
         "--only", nargs="+", choices=NAMES, default=USUAL, metavar="NAME", help="measure these alone, listed below"

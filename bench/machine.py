@@ -19,6 +19,8 @@ PACKAGES = (
     "uvloop",
 )
 ROOT = Path(__file__).resolve().parent.parent
+_USABLE = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set[int]()
+"""The cores that there are before anybody is pinned."""
 
 
 def cores() -> tuple[int, int] | None:
@@ -27,6 +29,20 @@ def cores() -> tuple[int, int] | None:
         return None
     usable = sorted(os.sched_getaffinity(0))
     return (usable[0], usable[1]) if len(usable) > 1 else None
+
+
+@contextmanager
+def on_every_core() -> Iterator[None]:
+    """What is started inside runs where the system puts it."""
+    if not _USABLE:
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, _USABLE)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 @contextmanager

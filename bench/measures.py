@@ -23,20 +23,21 @@ BARE_START_TIMEOUT_S = 10.0
 
 def single(rig: Rig, server: GatewayServer, options: Options) -> list[Figure]:
     """One event a request (Mailgun)."""
-    return _throughput(rig, server, options, "single", "single events")
+    return throughput(rig, server, options, "single", "single events")
 
 
 def batches(rig: Rig, server: GatewayServer, options: Options) -> list[Figure]:
     """Fifty events a request (SendGrid)."""
-    return _throughput(rig, server, options, "batches", f"batches of {BATCH_ITEMS}")
+    return throughput(rig, server, options, "batches", f"batches of {BATCH_ITEMS}")
 
 
 def batches500(rig: Rig, server: GatewayServer, options: Options) -> list[Figure]:
     """Five hundred events a request (SendGrid)."""
-    return _throughput(rig, server, options, "batches500", f"batches of {LARGE_BATCH_ITEMS}")
+    return throughput(rig, server, options, "batches500", f"batches of {LARGE_BATCH_ITEMS}")
 
 
-def _throughput(rig: Rig, server: GatewayServer, options: Options, kind: str, title: str) -> list[Figure]:
+def throughput(rig: Rig, server: GatewayServer, options: Options, kind: str, title: str) -> list[Figure]:
+    """As many events of a kind as it takes, to their end."""
     runs = flood(rig, server, kind, options)
     return [
         Figure(f"{title}, delivered and recorded", "events/s", [run.events_per_s for run in runs]),

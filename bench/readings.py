@@ -8,7 +8,7 @@ from typing import Any
 
 from adapters.catalog import Catalog
 from adapters.request import NativeRequest
-from app.cli.serving import spare_the_collector
+from app.cli.greeting import spare_the_collector
 
 BATCH = 500
 ROUNDS = 7

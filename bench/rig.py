@@ -81,9 +81,9 @@ class Rig(NamedTuple):
 
 
 @contextmanager
-def built() -> Iterator[Rig]:
+def built(*, pinned: bool = True) -> Iterator[Rig]:
     """Generator and sink, running and pinned beside each other; the caller's process joins them on their core."""
-    client_core, server_core = cores() or (None, None)
+    client_core, server_core = (cores() if pinned else None) or (None, None)
     with on_core(client_core):
         subscriber = Worker(sink.serve, client_core, sink.OK)
         provider = Worker(generator.post_loads, client_core)

@@ -13,6 +13,7 @@ from bench.measures import ON_ONE_SERVER, adapters_alone, machine_limits, memory
 from bench.pages import pages
 from bench.rig import Rig
 from bench.subscribers import fanout, filters
+from bench.workers import workers
 
 Scenario = Callable[[Rig, Path, Options], list[Figure]]
 
@@ -30,6 +31,7 @@ WITH_A_FOLDER: dict[str, Scenario] = {
     "log": log,
     "pages": pages,
     "disk": disk,
+    "workers": workers,
 }
 """Each has servers of its own."""
 NAMES = (*ON_ONE_SERVER, *WITH_A_FOLDER)

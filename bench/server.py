@@ -15,13 +15,19 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench.machine import ROOT, on_core
+from bench.machine import ROOT, on_core, on_every_core
 from bench.requests import MAILGUN_SECRET, MAILGUN_SOURCE, SENDGRID_SOURCE, sendgrid_public_key
 
 API_KEY = "bench-admin-key-0001"
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 20.0
 LOG_LINES_SHOWN = 20
+_workers_unless_told = [1]
+
+
+def use_workers(number: int) -> None:
+    """Servers have so many workers from now on."""
+    _workers_unless_told.append(number)
 
 
 _OPEN = """
@@ -126,18 +132,17 @@ class GatewayServer:
             yield database
 
     def cpu_s(self) -> float | None:
-        """Processor time used so far by all threads; None where /proc is missing."""
-        status = Path(f"/proc/{self.pid}/stat")
-        if not status.exists():
-            return None
-        fields = status.read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """Processor time used so far by all threads of all its processes; None where /proc is missing."""
+        used = [seconds for pid in self._pids() if (seconds := _cpu_s(pid)) is not None]
+        return sum(used) if used else None
 
     def resident_mib(self) -> list[float]:
         """Memory that is really in use, VmRSS, of the server and of each process it has started; [] without /proc."""
+        return [kib / 1024 for pid in self._pids() if (kib := _resident_kib(pid)) is not None]
+
+    def _pids(self) -> list[str]:
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children")
-        pids = [str(self.pid), *(children.read_text().split() if children.exists() else [])]
-        return [kib / 1024 for pid in pids if (kib := _resident_kib(pid)) is not None]
+        return [str(self.pid), *(children.read_text().split() if children.exists() else [])]
 
     def stop(self) -> None:
         """Asks it to end, and insists after a while."""
@@ -157,6 +162,14 @@ class GatewayServer:
         return "\n".join(self._log.read_text(errors="replace").splitlines()[-LOG_LINES_SHOWN:])
 
 
+def _cpu_s(pid: str) -> float | None:
+    status = Path(f"/proc/{pid}/stat")
+    if not status.exists():
+        return None
+    fields = status.read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def _resident_kib(pid: str) -> int | None:
     status = Path(f"/proc/{pid}/status")
     lines = status.read_text().splitlines() if status.exists() else []
@@ -169,22 +182,26 @@ def database_of(folder: Path) -> Path:
 
 
 @contextmanager
-def running(folder: Path, core: int | None, sink_port: int) -> Iterator[GatewayServer]:
+def running(folder: Path, core: int | None, sink_port: int, *, workers: int = 0) -> Iterator[GatewayServer]:
     """A server with an empty database in `folder` that delivers everything to the sink."""
-    with serving(folder, core) as server:
+    with serving(folder, core, workers=workers) as server:
         server.register(sink_port)
         yield server
 
 
 @contextmanager
-def serving(folder: Path, core: int | None, counted: Sequence[int] = ()) -> Iterator[GatewayServer]:
-    """A server on whatever `folder` holds; `counted` are the endpoints there that a run has to account for."""
+def serving(
+    folder: Path, core: int | None, counted: Sequence[int] = (), *, workers: int = 0
+) -> Iterator[GatewayServer]:
+    """A server on whatever `folder` holds; `counted` are the endpoints there that a run has to account for.
+
+    It has as many `workers` as were asked for by `use_workers`, unless told; several are not kept on one core.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    port = free_port()
-    with (folder / "server.log").open("ab") as log, on_core(core):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "app", "serve"], cwd=folder, env=_environment(folder, port), stdout=log, stderr=log
-        )
+    port, workers = free_port(), workers or _workers_unless_told[-1]
+    command = [sys.executable, "-m", "app", "serve", "--workers", str(workers)]
+    with (folder / "server.log").open("ab") as log, on_core(core) if workers == 1 else on_every_core():
+        process = subprocess.Popen(command, cwd=folder, env=_environment(folder, port), stdout=log, stderr=log)
     server = GatewayServer(process, port, folder)
     server.counted += counted
     try:

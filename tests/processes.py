@@ -30,6 +30,7 @@ class Process:
             "MAILWEIR_DATA_DIR": str(folder),
             "MAILWEIR_DATABASE_URL": f"sqlite+aiosqlite:///{folder}/mailweir.db",
             "MAILWEIR_ALLOW_NETWORKS": "127.0.0.0/8",
+            "MAILWEIR_WORKERS": "1",
             **settings,
         }
         self.log = (folder / "serve.log").open("ab")
@@ -47,10 +48,17 @@ class Process:
                 sleep(0.02)
         raise AssertionError(f"the gateway did not start:\n{(self.folder / 'serve.log').read_text()}")
 
+    def workers(self) -> list[int]:
+        """The processes that it has started; none where one does everything, or the system does not tell."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        return [int(pid) for pid in children.read_text().split()] if children.exists() else []
+
     def kill(self) -> None:
-        """The end without warning: nothing is flushed, nothing is told."""
+        """The end without warning: nothing is flushed, nothing is told. Workers end by themselves."""
+        workers = self.workers()
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
+        wait_until_gone(workers)
         self.log.close()
 
     def stop(self) -> None:
@@ -62,6 +70,21 @@ class Process:
             self.process.kill()
             self.process.wait()
         self.log.close()
+
+
+def is_alive(pid: int) -> bool:
+    """Whether that process still runs; one that nobody has buried yet does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def wait_until_gone(pids: list[int]) -> None:
+    deadline = monotonic() + START_WITHIN_S
+    while alive := [pid for pid in pids if is_alive(pid)]:
+        assert monotonic() < deadline, f"{alive} still run"
+        sleep(0.005)
 
 
 def free_port() -> int:

@@ -37,6 +37,7 @@ FLOORS: list[set[str]] = [
         "app.settings",
         "app.clock",
         "app.bell",
+        "app.place",
         "app.retry",
         "app.standing",
         "app.guard",
@@ -44,7 +45,7 @@ FLOORS: list[set[str]] = [
         "app.time_limits",
     },
     {"app.outcome"},
-    {"app.answers", "app.erasure", "app.proxies", "app.shaping"},
+    {"app.answers", "app.erasure", "app.proxies", "app.shaping", "app.intercom"},
     {"app.metrics", "app.signer", "app.connections", "app.vault", "app.redaction"},
     {"app.egress", "app.proof"},
     {"app.visits"},
@@ -70,6 +71,7 @@ FLOORS: list[set[str]] = [
         "app.watching",
         "app.rehearsal",
         "app.tallies",
+        "app.far_sender",
     },
     {"app.attempts", "app.announcements", "app.observing", "app.strays", "app.comparing"},
     {"app.batches"},
@@ -86,6 +88,7 @@ FLOOR_OF = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 
 # The store has floors of its own.
 STORE_FLOORS: list[set[str]] = [
+    {"locks"},
     {"tables", "engine", "prepared", "ids", "errors"},
     {"health", "order"},
     {"transactions", "views", "roster", "nodes", "readiness", "receipts", "leases", "arrivals", "replies", "copies"},

@@ -93,7 +93,7 @@ def stored(folder: Path) -> list[tuple[object, ...]]:
 async def test_a_recovery_goes_on_after_kill_9_and_sends_everything(tmp_path: Path, status: str, number: int) -> None:
     port = free_port()
     async with serve() as sink:
-        gateway = await asyncio.to_thread(started, tmp_path, port)
+        gateway = await asyncio.to_thread(started, tmp_path, port, MAILWEIR_WORKERS="2")
         endpoint_id = await endpoint_of(gateway, sink)
         events = fill(tmp_path, number, endpoint_id if status == "failed" else None)
         job = await begun(gateway, endpoint_id, status)
@@ -102,7 +102,7 @@ async def test_a_recovery_goes_on_after_kill_9_and_sends_everything(tmp_path: Pa
             shown = await worked(gateway, job, part)
             assert shown["state"] == "running", "it was too fast to be interrupted"
             await asyncio.to_thread(gateway.kill)
-            gateway = await asyncio.to_thread(started, tmp_path, port)
+            gateway = await asyncio.to_thread(started, tmp_path, port, MAILWEIR_WORKERS="2")
         try:
             done = await worked(gateway, job, NEVER)
             await received(sink, events)

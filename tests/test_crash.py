@@ -99,10 +99,11 @@ def stored(folder: Path, query: str) -> list[tuple[object, ...]]:
         return database.execute(query).fetchall()
 
 
-async def test_nothing_acknowledged_is_lost_by_kill_9_and_nothing_is_stored_twice(tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_nothing_acknowledged_is_lost_by_kill_9_and_nothing_is_stored_twice(tmp_path: Path, workers: str) -> None:
     async with serve() as sink:
         port = free_port()
-        gateway = await asyncio.to_thread(started, tmp_path, port)
+        gateway = await asyncio.to_thread(started, tmp_path, port, MAILWEIR_WORKERS=workers)
         posting = Posting(native_requests(gateway.url))
         await asyncio.to_thread(register, gateway, sink)
         for moment in (REQUESTS // 4, REQUESTS // 2):
@@ -110,7 +111,7 @@ async def test_nothing_acknowledged_is_lost_by_kill_9_and_nothing_is_stored_twic
             await posting.answers(moment)
             gateway.kill()
             await round_of_posts
-            gateway = await asyncio.to_thread(started, tmp_path, port)
+            gateway = await asyncio.to_thread(started, tmp_path, port, MAILWEIR_WORKERS=workers)
         try:
             assert 0 < len(posting.answered) < REQUESTS, "the crashes came too early or too late to show anything"
             await until_all_arrived(sink, posting.answered)

@@ -100,8 +100,8 @@ def ids(requests: list[Received]) -> set[str]:
 
 
 @pytest.fixture
-async def station(tmp_path: Path) -> AsyncIterator[Station]:
-    station = Station(tmp_path, {})
+async def station(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Station]:
+    station = Station(tmp_path, {"MAILWEIR_WORKERS": getattr(request, "param", "1")})
     await station.start()
     try:
         yield station
@@ -118,6 +118,8 @@ def locked(folder: Path) -> Iterator[None]:
         database.execute("ROLLBACK")
 
 
+by_one_and_by_two = pytest.mark.parametrize("station", ["1", "2"], indirect=True)
+
 # Killed at each step of a delivery.
 
 
@@ -130,6 +132,7 @@ async def test_killed_right_after_the_200(station: Station) -> None:
         assert len(ids(sink.requests)) == 1
 
 
+@by_one_and_by_two
 async def test_killed_while_the_subscriber_works_on_it(station: Station) -> None:
     async with serve(Answer(then="hang"), Answer()) as sink:
         await station.register(sink)
@@ -141,6 +144,7 @@ async def test_killed_while_the_subscriber_works_on_it(station: Station) -> None
         assert len(ids(sink.requests)) == 1
 
 
+@by_one_and_by_two
 async def test_killed_between_the_answer_and_its_commit(station: Station) -> None:
     async with serve(Answer(delay_s=0.3)) as sink:
         await station.register(sink)
@@ -166,6 +170,7 @@ async def test_killed_after_the_commit(station: Station) -> None:
         assert len(sink.requests) == 1
 
 
+@by_one_and_by_two
 async def test_killed_while_a_retry_waits_and_in_its_middle(station: Station) -> None:
     async with serve(Answer(500), Answer(then="hang"), Answer()) as sink:
         await station.register(sink)
@@ -182,6 +187,7 @@ async def test_killed_while_a_retry_waits_and_in_its_middle(station: Station) ->
 # The database in trouble.
 
 
+@by_one_and_by_two
 async def test_a_database_that_is_locked_is_waited_for(station: Station) -> None:
     async with serve(Answer(delay_s=0.3)) as sink:
         await station.register(sink)
@@ -198,20 +204,24 @@ async def test_a_database_that_is_locked_is_waited_for(station: Station) -> None
         assert len(sink.requests) == 2, "an attempt that was made during the lock was forgotten"
 
 
+@by_one_and_by_two
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the files of a process that runs")
 async def test_a_disk_that_is_full_is_waited_for(station: Station) -> None:
     async with serve(Answer(delay_s=0.5)) as sink:
         await station.register(sink)
         await station.post()
         await sink.arrived(1)
-        pid = station.gateway.process.pid
+        pids = [station.gateway.process.pid, *station.gateway.workers()]
         written = (station.folder / "mailweir.db-wal").stat().st_size
-        _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
-        resource.prlimit(pid, resource.RLIMIT_FSIZE, (written + 4096, hard))
+        _, hard = resource.prlimit(pids[0], resource.RLIMIT_FSIZE)
+        for pid in pids:
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (written + 4096, hard))
         await station.answers(503)
         await asyncio.sleep(0.5)
         assert station.gateway.process.poll() is None
-        resource.prlimit(pid, resource.RLIMIT_FSIZE, (hard, hard))
+        assert [station.gateway.process.pid, *station.gateway.workers()] == pids
+        for pid in pids:
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (hard, hard))
         await station.answers(200)
         await station.all_arrive(sink)
         await station.kill_and_start()

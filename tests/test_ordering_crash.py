@@ -58,13 +58,13 @@ async def test_kill_9_changes_no_order_and_forgets_nobody_who_queues(tmp_path: P
     async with serve() as sink:
         sink.decide = lambda _request: Answer(500 if next(numbers) % BROKEN_EVERY == 0 else 200, delay_s=0.005)
         port = free_port()
-        gateway = await asyncio.to_thread(started, tmp_path, port)
+        gateway = await asyncio.to_thread(started, tmp_path, port, MAILWEIR_WORKERS="2")
         await asyncio.to_thread(register, gateway, sink.url)
         await post_all(gateway.url)
         for moment in (EVENTS // 3, EVENTS // 2):
             await sink.arrived(moment, within_s=60)
             gateway.kill()
-            gateway = await asyncio.to_thread(started, tmp_path, port)
+            gateway = await asyncio.to_thread(started, tmp_path, port, MAILWEIR_WORKERS="2")
         try:
             async with asyncio.timeout(120):
                 while sum(map(len, first_seen(sink.requests).values())) < EVENTS:

@@ -19,7 +19,6 @@ from app import metrics
 from app.bell import Bell
 from app.bulk.plans import Impossible, Plans, Stretch
 from app.clock import Clock
-from app.delivery import Sender
 from app.store.errors import driver_message
 from app.store.ids import JOB, IdSource, public_id
 from app.store.jobs import Job, Order, Step, fail_job, has_room, release_jobs, running_jobs, start_job, take_step
@@ -43,16 +42,28 @@ LEASE_S = 10.0
 
 
 class BulkWork:
-    """Takes orders, and works on the jobs of all environments. `bell` tells it that there is a new one."""
+    """Takes orders, and works on the jobs of all environments.
+
+    `bell` tells it that there is a new one; `due` tells the sender that it has made deliveries due.
+    """
 
     def __init__(
-        self, plans: Plans, engine: AsyncEngine, ledger: Ledger, sender: Sender, clock: Clock, ids: IdSource, node: int
+        self,
+        plans: Plans,
+        engine: AsyncEngine,
+        ledger: Ledger,
+        clock: Clock,
+        ids: IdSource,
+        node: int,
+        *,
+        bell: Bell,
+        due: Bell,
     ) -> None:
-        self.bell = Bell()
+        self.bell = bell
         self._plans = plans
         self._engine = engine
         self._ledger = ledger
-        self._sender = sender
+        self._due = due
         self._clock = clock
         self._ids = ids
         self._node = node
@@ -134,7 +145,7 @@ class BulkWork:
         moved: Job | None = await self._ledger.run(partial(take_step, step=step))
         if moved is None:
             return False
-        self._sender.bell.ring()
+        self._due.ring()
         metrics.count_bulk(job.kind, moved.done - job.done)
         if moved.state != RUNNING:
             log.info("bulk.done", job_id=public_id(JOB, job.id), kind=job.kind, deliveries=moved.done)

@@ -31,9 +31,9 @@ def migrate() -> None:
 
 async def _migrate(database_url: str) -> bool:
     from app.store.engine import is_sqlite, open_engine
+    from app.store.locks import sole_user
     from app.store.migrate import HEAD, current_revision
     from app.store.migrate import migrate as upgrade
-    from app.store.nodes import sole_user
 
     engine = open_engine(database_url)
     try:

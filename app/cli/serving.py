@@ -1,8 +1,7 @@
 """The gateway and its HTTP server in this process, until it is told to stop."""
 
-import gc
 import socket
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 from typing import Any, cast
@@ -11,10 +10,11 @@ import rich_click as click
 import uvicorn
 
 from app.asgi import create_app
-from app.cli.links import LOG_IN, LOGS_IN_ONCE, dashboard_url, host_in_url, login_url
+from app.cli.greeting import banner, spare_the_collector
 from app.cli.starting import explained
-from app.settings import Settings, without_password
-from app.store.sessions import create_link
+from app.gateway import Gateway
+from app.place import ALONE, Place
+from app.settings import Settings
 from app.web.provider_protocol import ProviderProtocol
 
 SOCKET_BYTES_MAX = 4_096
@@ -22,12 +22,26 @@ SOCKET_BYTES_MAX = 4_096
 GRACE_S = 10
 """How long requests under way may take to end when the gateway is told to stop."""
 
+Ready = Callable[[Gateway], Awaitable[None]]
 
-def run(settings: Settings, listener: socket.socket) -> None:
-    """Serves on what listens already. Raises Misconfigured when the gateway cannot be opened."""
-    app = Watched(create_app(settings))
+
+def run_alone(settings: Settings, listener: socket.socket) -> None:
+    """Does all of the work in this process."""
+
+    async def say_hello(gateway: Gateway) -> None:
+        click.echo(await banner(gateway))
+
+    run(settings, listener, ALONE, say_hello)
+
+
+def run(settings: Settings, listener: socket.socket, place: Place, ready: Ready) -> None:
+    """Serves on what listens already; `ready` is called when it does.
+
+    Raises Misconfigured when the gateway cannot be opened.
+    """
+    app = Watched(create_app(settings, place))
     with suppress(KeyboardInterrupt), suppress(SystemExit):  # a failed start is told by the next lines
-        _Server(_uvicorn(app), settings, app).run([listener])
+        _Server(_uvicorn(app), app, ready).run([listener])
     with explained():
         app.raise_failure()
 
@@ -58,38 +72,25 @@ class Watched:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, which says hello in our words once it listens."""
+    """uvicorn's server, which tells when it takes requests."""
 
-    def __init__(self, config: uvicorn.Config, settings: Settings, watched: Watched) -> None:
+    def __init__(self, config: uvicorn.Config, watched: Watched, ready: Ready) -> None:
         super().__init__(config)
-        self._settings = settings
         self._watched = watched
+        self._ready = ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Opens the gateway, then takes requests."""
         await super().startup(sockets)
         if self.started:
             spare_the_collector()
-            gateway = self._watched.app.state.gateway
-            link = await create_link(gateway.engine, gateway.clock.now()) if gateway.is_first_start else None
-            click.echo(_banner(self._settings, gateway.first_key, link))
+            await self._ready(self._watched.app.state.gateway)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Ends what would go on for ever, the live stream, and then everything else."""
         if self.started:
             await self._watched.app.state.gateway.stream.close()
         await super().shutdown(sockets)
-
-
-def spare_the_collector() -> None:
-    """What the start has made stays for good, so that the garbage collector need not walk through it again and again.
-
-    Its full rounds took 40 to 230 ms, in which nothing else runs; one at the end of the start would find next to
-    nothing.
-    """
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
-    gc.enable()
 
 
 def _innermost(failure: Exception) -> Exception:
@@ -117,23 +118,3 @@ def _uvicorn(app: Watched) -> uvicorn.Config:
         server_header=False,
         timeout_graceful_shutdown=GRACE_S,
     )
-
-
-def _banner(settings: Settings, first_key: str | None, link: str | None) -> str:
-    lines = [
-        f"Mailweir serves on http://{host_in_url(settings.host)}:{settings.port}",
-        f"  database     {without_password(settings.database_url)}",
-    ]
-    if settings.public_url:
-        lines.insert(1, f"  public URL   {settings.base_url}")
-    if link:
-        lines += [f"  dashboard    {login_url(settings, link)}", f"               {LOGS_IN_ONCE}"]
-    else:
-        lines += [f"  dashboard    {dashboard_url(settings)}", f"               {LOG_IN}"]
-    if first_key:
-        lines += [
-            f"  admin key    {first_key}",
-            "               shown once, stored hashed: keep it",
-            "  next         export MAILWEIR_API_KEY=<the key>, then: mailweir sources add --help",
-        ]
-    return "\n".join(lines)

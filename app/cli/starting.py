@@ -11,7 +11,7 @@ from app.cli.errors import Misconfigured
 from app.settings import SettingsInvalid
 from app.store.engine import DatabaseUrlInvalid
 from app.store.errors import DatabaseTooNew
-from app.store.nodes import DatabaseInUse
+from app.store.locks import DatabaseInUse
 from app.vault import VaultError
 
 _SAY_WHAT_TO_CHANGE = (

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -13,6 +14,8 @@ from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, StaticPool
+
+from app.store.locks import Turns
 
 T = TypeVar("T")
 Query = TypeVar("Query", bound=sa.Select[*tuple[Any, ...]])
@@ -143,9 +146,15 @@ class Writer(Protocol):
         ...
 
 
-async def open_writer(engine: AsyncEngine) -> Writer:
-    """The writer of the hot path, with a connection of its own, so that no reader ever keeps it waiting."""
-    return await _SqliteWriter.open(Path(engine.url.database or "")) if is_sqlite(engine) else _PostgresWriter(engine)
+async def open_writer(engine: AsyncEngine, *, shared: bool = False) -> Writer:
+    """The writer of the hot path, with a connection of its own, so that no reader ever keeps it waiting.
+
+    `shared`: other processes of this gateway have one as well.
+    """
+    if not is_sqlite(engine):
+        return _PostgresWriter(engine)
+    database = Path(engine.url.database or "")
+    return await _SqliteWriter.open(database, Turns(database) if shared else None)
 
 
 class _PostgresWriter:
@@ -167,27 +176,30 @@ class _SqliteWriter:
     transaction of eight statements would cost more in changing threads than in SQLite, so it is sent over as a whole.
     """
 
-    def __init__(self, connection: "_Connection") -> None:
+    def __init__(self, connection: "_Connection", turns: Turns | None) -> None:
         self._connection = connection
+        self._turns = turns
         self._engine = sa.create_engine("sqlite://", creator=connection.raw, poolclass=StaticPool, hide_parameters=True)
         event.listen(self._engine, "connect", _durable)
         event.listen(self._engine, "begin", _begin_writing)
 
     @classmethod
-    async def open(cls, database: Path) -> "_SqliteWriter":
+    async def open(cls, database: Path, turns: Turns | None) -> "_SqliteWriter":
         connection = _Connection(lambda: sqlite3.connect(database, timeout=SQLITE_BUSY_TIMEOUT_S), iter_chunk_size=64)
         await connection
-        return cls(connection)
+        return cls(connection, turns)
 
     async def run(self, work: Callable[[sa.Connection], T]) -> T:
         return await self._connection.run(lambda: self._transact(work))
 
     def _transact(self, work: Callable[[sa.Connection], T]) -> T:
-        with self._engine.begin() as connection:
+        with self._turns or nullcontext(), self._engine.begin() as connection:
             return work(connection)
 
     async def close(self) -> None:
         await self._connection.close()
+        if self._turns is not None:
+            self._turns.close()
 
 
 class _Connection(aiosqlite.Connection):

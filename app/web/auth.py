@@ -6,7 +6,7 @@ browser sends its cookies on behalf of any site, whatever changes something then
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, cast
 
 from litestar.enums import ScopeType
@@ -37,9 +37,10 @@ _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="Mailweir"'}
 class KeyRing:
     """Keys and sessions that were looked up in the last seconds: only digests, and none that was wrong."""
 
-    def __init__(self, engine: AsyncEngine, clock: Clock) -> None:
+    def __init__(self, engine: AsyncEngine, clock: Clock, tell_others: Callable[[], None] | None = None) -> None:
         self._engine = engine
         self._clock = clock
+        self._tell_others = tell_others
         self._known: OrderedDict[bytes, tuple[Principal, float]] = OrderedDict()
 
     async def principal(self, key: str) -> Principal | None:
@@ -54,7 +55,13 @@ class KeyRing:
         return found or await self._found(digest, find_session(self._engine, token, self._clock.now()))
 
     def forget(self) -> None:
-        """Looks every key and session up anew; called when one was revoked or ended."""
+        """Looks every key and session up anew, in all workers; called when one was revoked or ended."""
+        self.look_up_anew()
+        if self._tell_others is not None:
+            self._tell_others()
+
+    def look_up_anew(self) -> None:
+        """The same in this process alone."""
         self._known.clear()
 
     def _remembered(self, digest: bytes) -> Principal | None:

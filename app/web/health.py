@@ -43,8 +43,9 @@ async def ready(request: AnyRequest) -> Health:
 @get("/metrics", operation_id="metrics", tags=["Operation"], media_type=EXPOSITION_TYPE)
 async def metrics(request: AnyRequest) -> Response[bytes]:
     """Show what was counted, for Prometheus."""
-    await _count_open(gateway_of(request))
-    return Response(exposition(), media_type=EXPOSITION_TYPE)
+    gateway = gateway_of(request)
+    await _count_open(gateway)
+    return Response(exposition(gateway.place.metrics_folder), media_type=EXPOSITION_TYPE)
 
 
 async def _count_open(gateway: Gateway) -> None:

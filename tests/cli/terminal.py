@@ -106,7 +106,7 @@ class Shell:
     def _environment(self, settings: dict[str, str]) -> dict[str, str]:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("MAILWEIR_")}
         ours = {f"MAILWEIR_{name.upper()}": value for name, value in (self.settings | settings).items()}
-        return {**inherited, "PYTHONPATH": str(PROJECT), **ours}
+        return {**inherited, "PYTHONPATH": str(PROJECT), "MAILWEIR_WORKERS": "1", **ours}
 
 
 def free_port() -> int:
