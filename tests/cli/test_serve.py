@@ -40,6 +40,7 @@ def test_a_key_from_the_settings_is_not_printed(shell: Shell, port: str) -> None
     [
         ({"database_url": "mysql://db"}, "MAILWEIR_DATABASE_URL"),
         ({"mappings_dir": "nowhere"}, "nowhere: is not a folder"),
+        ({"mappings_dir": "nowhere", "workers": "3"}, "nowhere: is not a folder"),
         ({"host": "192.0.2.1"}, "MAILWEIR_HOST"),
         ({"api_key": "short"}, "MAILWEIR_API_KEY"),
     ],
