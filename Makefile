@@ -7,7 +7,7 @@ RUN_READY := .venv/.ready-run
 TEST_READY := .venv/.ready-test
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run demo test check format bench screenshots constraints clean help
+.PHONY: run demo test check format bench figures screenshots constraints clean help
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -34,6 +34,10 @@ format: $(TEST_READY) ## format and mend what the linter can
 
 bench: $(TEST_READY) ## measure throughput and latency on this machine
 	@$(BIN)/python -m bench
+
+figures: $(TEST_READY) ## measure all of it, an hour, and write the tables of docs/performance.md
+	@$(BIN)/python -m bench --page docs/performance.md
+	@$(BIN)/python -m bench --only others --page docs/performance.md
 
 screenshots: $(TEST_READY) ## take the pictures of the README anew; needs Chromium
 	@$(BIN)/python docs/screenshots.py

@@ -5,12 +5,12 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
-from bench import report
+from bench import markdown, report
 from bench.figures import Figure, Options
 from bench.machine import ROOT, describe, load_average
 from bench.measures import ON_ONE_SERVER, ratios
@@ -20,6 +20,7 @@ from bench.scenarios import NAMES, USUAL, WITH_A_FOLDER, explained
 from bench.server import ServerBroken, running, use_workers
 
 RESULTS = ROOT / "bench" / "results"
+OTHERS = "others"
 RUN_SECONDS_MAX, LONG_RUN_SECONDS_MAX = 600, 3_600
 
 
@@ -50,7 +51,20 @@ def main() -> int:
     path = asked.json or RESULTS / f"{began_at:%Y%m%dT%H%M%SZ}.json"
     report.write_json(path, machine, figures, ratios(figures), run)
     print(f"\n{run['seconds']:.0f} s; load average before: {load_before}; JSON: {path}")
+    if asked.page:
+        command = " ".join(["python -m bench", *_named(sys.argv[1:])])
+        how = f"`{command}` at {machine['commit']}, {began_at:%Y-%m-%d}:"
+        markdown.write_into(asked.page, machine, figures, ratios(figures), how)
     return 0
+
+
+def _named(arguments: Sequence[str]) -> Iterator[str]:
+    """The arguments but for where the results go."""
+    skipping = False
+    for argument in arguments:
+        if not skipping and argument not in ("--json", "--page"):
+            yield argument
+        skipping = argument in ("--json", "--page")
 
 
 def _arguments() -> argparse.Namespace:
@@ -66,10 +80,21 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=1, help="processes of the server (default 1, kept on one core)")
     parser.add_argument("--scale", type=float, default=1.0, help="multiplies backlogs, logs and long runs (default 1)")
     parser.add_argument(
-        "--only", nargs="+", choices=NAMES, default=USUAL, metavar="NAME", help="measure these alone, listed below"
+        "--only",
+        nargs="+",
+        choices=(*NAMES, OTHERS),
+        default=USUAL,
+        metavar="NAME",
+        help=f"measure these alone, listed below; {OTHERS}: all that the usual run leaves out",
     )
     parser.add_argument("--json", type=Path, metavar="PATH", help="where the JSON goes (default bench/results/)")
-    return parser.parse_args()
+    parser.add_argument(
+        "--page", type=Path, metavar="PATH", help="a Markdown page whose tables are replaced, docs/performance.md"
+    )
+    asked = parser.parse_args()
+    if OTHERS in asked.only:
+        asked.only = [name for name in NAMES if name not in USUAL]
+    return asked
 
 
 def _measure(folder: Path, names: Sequence[str], options: Options) -> list[Figure]:
@@ -80,8 +105,12 @@ def _measure(folder: Path, names: Sequence[str], options: Options) -> list[Figur
         for name, scenario in WITH_A_FOLDER.items():
             if name in names:
                 _say(name)
-                figures += scenario(rig, folder / name, options)
+                figures += _of(name, scenario(rig, folder / name, options))
     return figures
+
+
+def _of(name: str, figures: Sequence[Figure]) -> list[Figure]:
+    return [figure._replace(scenario=name) for figure in figures]
 
 
 def _on_one_server(rig: Rig, folder: Path, names: list[str], options: Options) -> list[Figure]:
@@ -89,7 +118,7 @@ def _on_one_server(rig: Rig, folder: Path, names: list[str], options: Options) -
     with running(folder, rig.server_core, rig.sink_port) as server:
         for name in names:
             _say(name)
-            figures += ON_ONE_SERVER[name](rig, server, options)
+            figures += _of(name, ON_ONE_SERVER[name](rig, server, options))
     return figures
 
 

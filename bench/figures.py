@@ -34,6 +34,8 @@ class Figure(NamedTuple):
     values: Sequence[float]
     """One per counted run."""
     limit: Limit | None = None
+    scenario: str = ""
+    """By which it was measured."""
 
     @property
     def median(self) -> float:

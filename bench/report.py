@@ -20,16 +20,17 @@ def table(machine: Mapping[str, str], figures: Sequence[Figure], ratios: Sequenc
         lines += ["", "beside the limit that fits"]
         named = [(f"{ratio.ours}: {ratio.limit}", ratio) for ratio in ratios]
         width = max(len(name) for name, _ in named)
-        lines += [f"{name:<{width}} {_number(ratio.value):>10}  → {ratio.percent:.0f} %" for name, ratio in named]
+        lines += [f"{name:<{width}} {number(ratio.value):>10}  → {ratio.percent:.0f} %" for name, ratio in named]
     return "\n".join(lines)
 
 
 def _figure_line(figure: Figure, width: int) -> str:
-    spread = f"{_number(min(figure.values)):>10} .. {_number(max(figure.values)):<10}" if len(figure.values) > 1 else ""
-    return f"{figure.name:<{width}} {_number(figure.median):>10}  {spread:<24} {figure.unit}"
+    spread = f"{number(min(figure.values)):>10} .. {number(max(figure.values)):<10}" if len(figure.values) > 1 else ""
+    return f"{figure.name:<{width}} {number(figure.median):>10}  {spread:<24} {figure.unit}"
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """As people read it: no decimals from a hundred on."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2f}"
 
 
