@@ -36,6 +36,7 @@ from app.web.sources import SOURCES
 from app.web.stats import STATS
 from app.web.stream import STREAM
 from app.web.timelines import get_message, get_recipient
+from app.web.wrong_keys import WrongKeys
 
 
 class Mailweir(Litestar):
@@ -98,6 +99,7 @@ def _open_gateway(settings: Settings, place: Place) -> Callable[[Litestar], Abst
         ring = KeyRing(gateway.engine, gateway.clock, tell_others=partial(gateway.intercom.tell, REVOKED))
         gateway.intercom.on(REVOKED, lambda _: ring.look_up_anew())
         app.state.key_ring = ring
+        app.state.wrong_keys = WrongKeys(gateway.clock)
         preparing = None if gateway.is_first_start else asyncio.create_task(asyncio.to_thread(compile_first_page))
         try:
             yield

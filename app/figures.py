@@ -81,6 +81,12 @@ def endpoint_figures(counts: Counts) -> EndpointFigures:
     )
 
 
+def longest_wait_ms(counts: Counts) -> float:
+    """From the arrival of an event to the end of its first attempt, the longest there was; 0 without any."""
+    buckets = [int(number) for number in _named(counts, "latency")]
+    return BOUNDS_MS[min(max(buckets), len(BOUNDS_MS) - 1)] if buckets else 0.0
+
+
 def added_up(parts: Mapping[int, Counts]) -> Counts:
     """The counts of all parts."""
     total: dict[str, int] = {}

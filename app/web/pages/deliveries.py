@@ -23,7 +23,7 @@ from app.web.context import gateway_of, known_id, principal_of
 from app.web.log import DeliveryQuery
 from app.web.pages.attempt_charts import milliseconds, timing_bar, timing_words
 from app.web.pages.failures import Explained, why_attempt_ended
-from app.web.pages.forms import Given, read_filters
+from app.web.pages.forms import ROWS_MAX, Given, read_filters, stream_of
 from app.web.pages.rendering import PAGE_HEADERS, page, redirect
 from app.web.pages.standings import Debt, endpoint_name, why_delivery_stands
 from app.web.pages.wire_texts import header_lines, laid_out
@@ -60,15 +60,17 @@ class AttemptShown(NamedTuple):
 @get("/deliveries")
 async def show_deliveries(request: AnyRequest) -> Template:
     """Deliveries, newest first; the filters are those of `GET /api/deliveries`."""
-    query = read_filters(request, DeliveryQuery)
+    query, given = read_filters(request, DeliveryQuery), Given(request)
     engine, environment_id = gateway_of(request).engine, principal_of(request).environment_id
-    found = await log.list_deliveries(engine, environment_id, query.wanted(DeliveryFilter), query.span(), query.limit)
+    limit = min(query.limit, ROWS_MAX)
+    found = await log.list_deliveries(engine, environment_id, query.wanted(DeliveryFilter), query.span(), limit)
     return page(
         request,
         "deliveries.html",
         deliveries=found.rows,
         next_cursor=cursor_text(found.next_cursor),
-        given=Given(request),
+        given=given,
+        stream=stream_of(given),
         statuses=DELIVERY_STATUSES,
         types=list(EVENT_TYPES),
         names=_names(await list_endpoints(engine, environment_id)),

@@ -13,16 +13,13 @@ from app.store.sources import list_sources
 from app.web.context import gateway_of, known_id, principal_of
 from app.web.log import EventQuery
 from app.web.pages.event import EVENT_PAGES
-from app.web.pages.forms import Given, read_filters, read_many
+from app.web.pages.forms import ROWS_MAX, Given, read_filters, read_many, stream_of
 from app.web.pages.rendering import local_path, page, redirect
 from app.web.paging import LIMIT_MAX, cursor_text
 from app.web.problems import AnyRequest, Problem, not_found
 from app.web.resending import replay_to_all
 
 LIST = "/events"
-ROWS_MAX = 100
-"""More would make the page heavy."""
-STREAM = "/api/stream"
 
 
 @get(LIST)
@@ -39,7 +36,7 @@ async def show_events(request: AnyRequest) -> Template:
         states=await log.list_states(gateway.engine, found.rows),
         next_cursor=cursor_text(found.next_cursor),
         given=given,
-        stream="" if given["cursor"] or given["until"] else STREAM + given.query(limit=None, since=None),
+        stream=stream_of(given),
         sources=[source.name for source in await list_sources(gateway.engine, gateway.vault, environment_id)],
         types=list(EVENT_TYPES),
     )

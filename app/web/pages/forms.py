@@ -1,5 +1,6 @@
 """What a page's forms bring: filters in the URL, and fields of a POST."""
 
+from collections.abc import Container, Mapping
 from datetime import UTC, datetime
 from typing import TypeVar
 from urllib.parse import urlencode
@@ -9,8 +10,12 @@ import msgspec
 from app.web.input import fit_texts
 from app.web.problems import AnyRequest, FieldError, invalid
 from app.web.sessions import FORM_FIELD
+from app.web.stream import StreamQuery
 
 Shape = TypeVar("Shape", bound=msgspec.Struct)
+ROWS_MAX = 100
+"""Of a list; more would make the page heavy."""
+_STREAM, _STREAM_FILTERS = "/api/stream", StreamQuery.__struct_fields__
 _TIMES = ("since", "until")
 _PAGING = {"cursor", "limit"}
 
@@ -31,9 +36,18 @@ class Given:
 
     def query(self, **changes: str | None) -> str:
         """The query of a link to the same list with these filters changed; None takes one away."""
-        changed: dict[str, str | None] = self._texts | changes
-        kept = {name: text for name, text in changed.items() if text}
-        return f"?{urlencode(kept)}" if kept else ""
+        return _query(self._texts | changes)
+
+    def only(self, names: Container[str]) -> str:
+        """The query of a link with the filters of these names."""
+        return _query({name: text for name, text in self._texts.items() if name in names})
+
+
+def stream_of(given: Given) -> str:
+    """What a list with these filters follows: the part of them that the live stream knows; nothing in the past."""
+    if given["cursor"] or given["until"]:
+        return ""
+    return _STREAM + given.only(_STREAM_FILTERS)
 
 
 def read_filters(request: AnyRequest, shape: type[Shape]) -> Shape:
@@ -62,6 +76,11 @@ async def read_fields(request: AnyRequest) -> dict[str, str]:
 async def read_many(request: AnyRequest, name: str) -> list[str]:
     """All values of one field: the boxes that were ticked."""
     return [str(value) for value in (await request.form()).getall(name, [])]
+
+
+def _query(texts: Mapping[str, str | None]) -> str:
+    kept = {name: text for name, text in texts.items() if text}
+    return f"?{urlencode(kept)}" if kept else ""
 
 
 def _in_utc(text: str) -> str:

@@ -36,7 +36,7 @@ from app.web.pages.attention import COUNTED_MAX, EndpointSeen, Fired, SourceSeen
 from app.web.pages.forms import read_filters, read_form
 from app.web.pages.rendering import page, redirect
 from app.web.pages.standings import endpoint_name
-from app.web.pages.tiles import OUTCOMES, RANGES, Range, RangeName, outcome_chart, tiles
+from app.web.pages.tiles import OUTCOMES, RANGES, Range, RangeName, longest_waits, outcome_chart, tiles
 from app.web.problems import AnyRequest
 
 EVENTS_SHOWN = 10
@@ -85,7 +85,8 @@ async def show_overview(request: AnyRequest) -> Template:
     if not sources or not (events or any(source.heard_at for source in sources)):
         return page(request, "first_steps.html", sources=sources, endpoints=endpoints, events=last_events)
     due = await stats.oldest_due(gateway.engine, environment_id)
-    oldest = min(due.values(), default=None)
+    oldest = min(due.values(), default=now)
+    oldest_ms = (now - oldest).total_seconds() * 1000 if oldest < now else None
     return page(
         request,
         "overview.html",
@@ -95,7 +96,8 @@ async def show_overview(request: AnyRequest) -> Template:
         tiles=tiles(came.by_bucket, went.by_bucket, chosen),
         chart=outcome_chart(went.by_bucket, chosen),
         outcomes=OUTCOMES,
-        oldest_due_ms=None if oldest is None or oldest > now else (now - oldest).total_seconds() * 1000,
+        oldest_due_ms=oldest_ms,
+        waits=longest_waits(went.by_bucket, chosen, oldest_ms or 0.0),
         waiting=sum(endpoint.waiting for endpoint in endpoints),
         lines=attention(sources, endpoints, await _fired(gateway, environment_id)),
         sources=sources[:ROWS_SHOWN_MAX],

@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from app.store.tables import RECEIPT_STATUSES
 from app.store.views import ReceiptDetail
-from app.web.pages.forms import Given, read_filters, read_form
+from app.web.pages.forms import ROWS_MAX, Given, read_filters, read_form
 from app.web.pages.rendering import PAGE_HEADERS, page, redirect
 from app.web.problems import AnyRequest, Problem
 from app.web.receipts import ReceiptQuery, ReprocessMany, found_receipt, read_again, read_many_again, receipts_of
@@ -47,7 +47,8 @@ class ReprocessForm(msgspec.Struct, forbid_unknown_fields=True):
 @get("/receipts")
 async def show_receipts(request: AnyRequest) -> Template:
     """Receipts, newest first."""
-    found = await receipts_of(request, read_filters(request, ReceiptQuery))
+    wanted = read_filters(request, ReceiptQuery)
+    found = await receipts_of(request, msgspec.structs.replace(wanted, limit=min(wanted.limit, ROWS_MAX)))
     return page(
         request,
         "receipts.html",

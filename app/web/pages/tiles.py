@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 from markupsafe import Markup
 
-from app.figures import EndpointFigures, SourceFigures, added_up, endpoint_figures, source_figures
+from app.figures import EndpointFigures, SourceFigures, added_up, endpoint_figures, longest_wait_ms, source_figures
 from app.store.rollups import HOUR_MS, MINUTE_MS
 from app.store.stats import Counts
 from app.web.pages.charts import Bar, sparkline, stacked_bars
@@ -102,6 +102,13 @@ def tiles(came: Mapping[int, Counts], went: Mapping[int, Counts], chosen: Range)
         ),
         _latency(outbound, endpoints, by),
     ]
+
+
+def longest_waits(went: Mapping[int, Counts], chosen: Range, waits_ms: float) -> Markup:
+    """How long deliveries waited at the most; `waits_ms` is how long one has waited now."""
+    *before, last = [longest_wait_ms(counts) for counts in went.values()]
+    words = f"The longest wait for the end of a first attempt, by {chosen.bucket_words} over the last {chosen.words}"
+    return sparkline([*before, max(last, waits_ms)], words)
 
 
 def outcome_chart(went: Mapping[int, Counts], chosen: Range) -> Chart:

@@ -33,6 +33,20 @@ def test_the_pages_fit_the_window(page: Any, endpoint: int, viewport: dict[str, 
     assert not scrolls_sideways(page)
 
 
+def test_new_deliveries_come_in_by_themselves_and_tell_how_they_stand(page: Any, site: Process, endpoint: int) -> None:
+    page.goto(f"/deliveries?endpoint_id={endpoint}")
+    page.get_by_text("Live", exact=True).wait_for()
+    known = page.locator("tbody tr").count()
+    with client(site) as http:
+        assert http.post(f"/api/webhooks/manage/{endpoint}/test").status_code == 202
+    page.locator("tr.new", has_text="connection refused").wait_for()
+    assert page.locator("tbody tr").count() == known + 1
+    assert "due " in page.locator("tr.new").inner_text()
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/deliveries/dlv_*")
+
+
 def test_an_endpoint_is_added_without_javascript(chromium: Any, site: Process) -> None:
     with chromium.new_context(base_url=site.url, java_script_enabled=False) as context:
         context.add_cookies([{"name": "mailweir_session", "value": new_session(site), "url": site.url}])

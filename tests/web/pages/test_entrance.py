@@ -7,8 +7,9 @@ import pytest
 from app.store.accounts import revoke_key
 from app.store.sessions import LINK_FOR, SESSION_FOR, create_link
 from app.web.sessions import COOKIE
+from app.web.wrong_keys import WRONG_MAX, WrongKeys
 from tests.conftest import FrozenClock
-from tests.web.gateways import Api, gateway_of, serving
+from tests.web.gateways import ADMIN_KEY, Api, gateway_of, serving
 from tests.web.pages.visitors import HOST, HTML, Visitor
 from tests.web.test_auth import make_key
 
@@ -43,6 +44,32 @@ async def test_a_wrong_key_opens_nothing(small_api: Api, key: str) -> None:
     assert refused.status_code in (401, 422)
     assert refused.headers["content-type"] == HTML
     assert visitor.session is None
+
+
+async def test_who_tries_one_wrong_key_after_the_other_has_to_wait(small_api: Api) -> None:
+    visitor = Visitor(small_api)
+    for number in range(WRONG_MAX):
+        assert (await visitor.post("/login", data={"key": f"wrong {number}"})).status_code == 401
+    refused = await visitor.post("/login", data={"key": ADMIN_KEY})
+    assert (refused.status_code, refused.headers["content-type"]) == (429, HTML)
+    assert 0 < int(refused.headers["retry-after"]) <= 60
+    assert "Too many wrong keys" in refused.text
+    assert visitor.session is None
+    assert (await small_api.get("/api/events")).status_code == 200
+
+
+def test_wrong_keys_are_counted_by_the_address_and_forgotten() -> None:
+    clock = FrozenClock()
+    wrong_keys = WrongKeys(clock)
+    for number in range(WRONG_MAX):
+        wrong_keys.count("192.0.2.1")
+        wrong_keys.count(f"2001:db8::{number}")
+    assert wrong_keys.wait_s("192.0.2.1") == wrong_keys.wait_s("2001:db8::ffff") == 60
+    assert wrong_keys.wait_s("192.0.2.2") == wrong_keys.wait_s("2001:db8:0:1::1") == wrong_keys.wait_s("") == 0
+    clock.advance(61)
+    assert wrong_keys.wait_s("192.0.2.1") == 0
+    wrong_keys.count("192.0.2.1")
+    assert wrong_keys.wait_s("192.0.2.1") == 0
 
 
 async def test_the_session_cookie_is_out_of_reach_of_scripts_and_other_sites(small_api: Api) -> None:

@@ -4,6 +4,7 @@
 
 const REFRESH_MS = 2_000;
 const GOING_ON_MS = 5_000;
+const IDLE_REFRESH_MS = 60_000;
 const REFUSED_MS = 30_000;
 
 export function follow(element, url, onChange) {
@@ -60,6 +61,8 @@ export function follow(element, url, onChange) {
     document.hidden ? disconnect() : (connect(), wanted && refreshSoon());
   });
   addEventListener("pagehide", disconnect);
+  // Some of what changes is no event: a retry that was given up, a delivery that a person cancelled.
+  setInterval(() => source && refreshSoon(), IDLE_REFRESH_MS);
   element.hidden = false;
   connect();
   if (document.querySelector("[data-live] .going")) refreshSoon(null, GOING_ON_MS);

@@ -27,7 +27,7 @@ export class Rows {
     this.#id = row?.id ?? null;
     row?.classList.add("here");
     row?.scrollIntoView({ block: "nearest" });
-    row?.querySelector("a.row")?.focus({ preventScroll: true });
+    row?.querySelector("a[href]")?.focus({ preventScroll: true });
   }
 
   open() {
