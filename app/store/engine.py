@@ -1,5 +1,6 @@
 """The engine under every table: SQLite through aiosqlite, PostgreSQL through asyncpg; what differs stands here."""
 
+import json
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -9,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 import aiosqlite
 import sqlalchemy as sa
 from sqlalchemy import event
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import insert as insert_postgresql
 from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 from sqlalchemy.exc import ArgumentError
@@ -119,6 +121,22 @@ def skip_locked(dialect: sa.Dialect, query: Query) -> Query:
 def lock_rows(dialect: sa.Dialect, query: Query, *, shared: bool) -> Query:
     """Rows that nobody else may change, or `shared` nobody at all, until the transaction ends; so it is on SQLite."""
     return query if dialect.name == "sqlite" else query.with_for_update(read=shared)
+
+
+def is_among(dialect: sa.Dialect, column: sa.ColumnElement[int], name: str) -> sa.ColumnElement[bool]:
+    """Whether the column is one of the numbers in the parameter of that name, which `as_one_value` has made.
+
+    However many these are, the statement is the same, and is compiled once.
+    """
+    numbers = sa.bindparam(name, type_=sa.Text() if dialect.name == "sqlite" else ARRAY(sa.BigInteger))
+    if dialect.name == "sqlite":
+        return column.in_(sa.select(sa.func.json_each(numbers).table_valued("value").c.value))
+    return column == sa.any_(numbers)
+
+
+def as_one_value(dialect: sa.Dialect, numbers: Sequence[int]) -> Any:
+    """The numbers as the one value of a parameter."""
+    return json.dumps(numbers) if dialect.name == "sqlite" else list(numbers)
 
 
 INDEXED_CHARACTERS_MAX = 500

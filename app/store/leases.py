@@ -7,7 +7,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.store.engine import skip_locked, storable
+from app.store.engine import as_one_value, is_among, skip_locked, storable
 from app.store.health import Health, Result, by_endpoint, note_results, read_health, take_probe
 from app.store.ids import time_ms
 from app.store.order import Line, let_next_go
@@ -49,16 +49,29 @@ _EARLIEST_DUE = (
 )
 _FIRST_DUE = sa.select(_endpoint.c.id, _earliest(_EARLIEST_DUE)).where(_endpoint.c.deleted_at.is_(None))
 _FIRST_LEASE_END = sa.select(_earliest(sa.func.min(_delivery.c.lease_until))).where(_delivery.c.status == SENDING)
-_CLAIM = (
-    sa.update(_delivery)
-    .where(_delivery.c.id.in_(sa.bindparam("ids", expanding=True)), _delivery.c.status == PENDING)
-    .values(status=SENDING, lease_node=sa.bindparam("node"), lease_until=sa.bindparam("until"))
-)
-_CLAIMED = (
+_DUE = (
     sa.select(_delivery.c.id, _delivery.c.attempts, _event.c.id, _event.c.type, _event.c.body, _delivery.c.order_key)
     .join(_event, _event.c.id == _delivery.c.event_id)
-    .where(_delivery.c.id.in_(sa.bindparam("ids", expanding=True)))
-    .order_by(_delivery.c.due_at, _delivery.c.id)
+    .where(
+        _delivery.c.endpoint_id == sa.bindparam("endpoint"),
+        _delivery.c.status == PENDING,
+        _delivery.c.due_at <= sa.bindparam("now"),
+    )
+    .order_by(_delivery.c.due_at)
+    .limit(sa.bindparam("limit"))
+)
+_DUE_AND_FREE = _DUE.with_for_update(of=_delivery, skip_locked=True)
+_CLAIM = Prepared(
+    ("node", "until", "ids"),
+    lambda dialect: (
+        sa.update(_delivery)
+        .where(is_among(dialect, _delivery.c.id, "ids"), _delivery.c.status == sa.literal_column(f"'{PENDING}'"))
+        .values(
+            status=sa.literal_column(f"'{SENDING}'"),
+            lease_node=sa.bindparam("node"),
+            lease_until=sa.bindparam("until"),
+        )
+    ),
 )
 _SETTLE = Prepared(
     (
@@ -210,22 +223,14 @@ async def begun(engine: AsyncEngine, delivery_id: int) -> Begun | None:
 
 def claim_due(connection: sa.Connection, claim: Claim) -> list[Claimed]:
     """Takes them in the order they are due; each is this node's alone until the lease ends."""
-    due = (
-        sa.select(_delivery.c.id)
-        .where(
-            _delivery.c.endpoint_id == claim.endpoint_id,
-            _delivery.c.status == PENDING,
-            _delivery.c.due_at <= sa.bindparam("now"),
-        )
-        .order_by(_delivery.c.due_at)
-        .limit(sa.bindparam("limit"))
-    )
-    found = connection.execute(skip_locked(connection.dialect, due), {"now": claim.now, "limit": claim.limit})
-    ids = found.scalars().all()
-    if not ids or (claim.probe and not take_probe(connection, claim.endpoint_id, claim.now, claim.lease_until)):
+    due = _DUE if connection.dialect.name == "sqlite" else _DUE_AND_FREE
+    found = connection.execute(due, {"endpoint": claim.endpoint_id, "now": claim.now, "limit": claim.limit})
+    claimed = [Claimed(*row) for row in found]
+    if not claimed or (claim.probe and not take_probe(connection, claim.endpoint_id, claim.now, claim.lease_until)):
         return []
-    connection.execute(_CLAIM, {"ids": ids, "node": claim.node, "until": claim.lease_until})
-    return [Claimed(*row) for row in connection.execute(_CLAIMED, {"ids": ids})]
+    ids = as_one_value(connection.dialect, [each.delivery_id for each in claimed])
+    _CLAIM.run(connection, [(claim.node, claim.lease_until, ids)])
+    return claimed
 
 
 def finished_lines(outcomes: Sequence[Outcome]) -> set[Line]:
