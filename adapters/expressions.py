@@ -39,29 +39,15 @@ NESTING_MAX = 32
 class Expression:
     """A compiled expression: call it with a JSON value. Raises ExpressionError when it cannot give a result."""
 
-    __slots__ = ("_metered", "_run", "_steps_max", "source")
+    __slots__ = ("evaluate", "source")
 
-    def __init__(self, source: str, run: Closure, *, metered: bool, steps_max: int) -> None:
+    def __init__(self, source: str, evaluate: Closure) -> None:
         self.source = source
-        self._run = run
-        self._steps_max = steps_max
-        self._metered = metered
-        """Whether every evaluation needs its budget of steps; expressions that cannot spend any do without."""
+        self.evaluate = evaluate
+        """The same for whoever has a scope, faster."""
 
     def __call__(self, value: Any, scope: Scope = NO_SCOPE) -> Any:
-        if self._metered:
-            if scope is NO_SCOPE:
-                scope = Scope()
-            scope.steps_left = scope.steps_max = self._steps_max
-        try:
-            return self._run(value, scope)
-        except ExpressionError as error:
-            error.expression = self.source
-            raise
-        except RecursionError:
-            raise ExpressionError("the value is nested too deeply", expression=self.source) from None
-        except (ArithmeticError, TypeError, ValueError) as error:
-            raise ExpressionError(f"the evaluation failed: {error}", expression=self.source) from error
+        return self.evaluate(value, Scope() if scope is NO_SCOPE else scope)
 
     def __repr__(self) -> str:
         return f"Expression({self.source!r})"
@@ -76,7 +62,26 @@ def compile_expression(source: str, *, steps_max: int = STEPS_MAX) -> Expression
     run = compiler.closure(parse(source), 0)
     if compiler.repeats:
         run = _weighed(run)
-    return Expression(source, run, metered=compiler.metered, steps_max=steps_max)
+    return Expression(source, _guarded(source, run, compiler.metered, steps_max))
+
+
+def _guarded(source: str, run: Closure, metered: bool, steps_max: int) -> Closure:
+    """An evaluation that fails as it should. `metered` says that it needs its budget: some cannot spend any steps."""
+
+    def evaluate(value: Json, scope: Scope) -> Any:
+        if metered:
+            scope.steps_left = scope.steps_max = steps_max
+        try:
+            return run(value, scope)
+        except ExpressionError as error:
+            error.expression = source
+            raise
+        except RecursionError:
+            raise ExpressionError("the value is nested too deeply", expression=source) from None
+        except (ArithmeticError, TypeError, ValueError) as error:
+            raise ExpressionError(f"the evaluation failed: {error}", expression=source) from error
+
+    return evaluate
 
 
 def _weighed(run: Closure) -> Closure:

@@ -1,4 +1,4 @@
-"""What a mapping may write for the value of a field, compiled to one closure.
+"""What a mapping may write for the value of a field, written into the function that reads an event.
 
 | written                                    | gives                                                      |
 |--------------------------------------------|------------------------------------------------------------|
@@ -13,28 +13,27 @@
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
-from itertools import filterfalse
 from typing import Any
 
 from adapters.closures import path
 from adapters.errors import ExpressionError
-from adapters.expressions import Scope, compile_expression
+from adapters.expressions import compile_expression
 from adapters.functions.scope import Json
+from adapters.functions.table import Closure
 from adapters.mapping_file import Place
-from adapters.shapes import as_object
+from adapters.shapes import Shape, as_object, written_out
 from adapters.tables import Table
+from adapters.writing import Value, Writing
 
-Read = Callable[[Any, Scope], Any]
-"""The value of one field, given the native item and what is around it."""
+Read = Closure
+"""The value of one expression, given the native item and what is around it."""
 
 EXPRESSIONS_CACHED_MAX = 4_096
 _PATH = re.compile(r'(?:[A-Za-z_]\w*|"[\w-]+")(?:\.(?:[A-Za-z_]\w*|"[\w-]+"))*', re.ASCII)
-_NAME_ALONE = re.compile(r'[A-Za-z_]\w*|"[\w-]+"', re.ASCII)
 _NAME = re.compile(r'"([\w-]+)"')
 _CONSTANTS = ("true", "false", "null")
-_NOTHING: dict[str, Any] = {}
 FORMS = {
     "const": ("const",),
     "table": ("table", "of"),
@@ -44,19 +43,18 @@ FORMS = {
 }
 
 
-def read_value(place: Place, tables: Mapping[str, Table]) -> Read:
-    """Compile what stands at `place`; see the module for the forms."""
+def read_value(place: Place, tables: Mapping[str, Table]) -> Value:
+    """What writes the value at `place`; see the module for the forms."""
     if place.is_list:
         return _first_of([read_value(item, tables) for item in place.items()])
     if not place.is_section:
-        return read_expression(place)
+        return expressed(place)
     form = next((form for form in FORMS if form in place.entries()), None)
     if form is None:
         raise place.invalid(f"an expression is needed here, or a section with one of {', '.join(FORMS)}")
     parts = place.section(FORMS[form])
     if form == "const":
-        constant = parts["const"].value()
-        return lambda _item, _scope: constant
+        return constant(parts["const"].value())
     if form == "table":
         return _looked_up(parts, tables, place)
     if form == "rest":
@@ -81,96 +79,100 @@ def read_expression(place: Place) -> Read:
 @lru_cache(maxsize=EXPRESSIONS_CACHED_MAX)
 def _compiled(source: str) -> Read:
     """Fields for all types are read once for each type, so that most expressions come again and again."""
-    expression = compile_expression(source)
-    # A bare path cannot fail: it does without the expression's own call, which doubles the speed of most mappings.
-    # Of the others the method, since Python calls that faster than the object.
-    return path(_NAME.sub(r"\1", source).split(".")) if _PATH.fullmatch(source) else expression.__call__
+    evaluate = compile_expression(source).evaluate
+    names = _names(source)
+    # A bare path cannot fail: it does without what an expression's evaluation is wrapped in.
+    return evaluate if names is None else path(names)
 
 
-def _first_of(readers: list[Read]) -> Read:
-    def read(item: Any, scope: Scope) -> Any:
-        for reader in readers:
-            value = reader(item, scope)
-            if value or value is False or value == 0:
-                return value
-        return None
-
-    return read
+def _names(source: str) -> list[str] | None:
+    """The names that a bare path is made of, None for any other expression."""
+    return _NAME.sub(r"\1", source).split(".") if _PATH.fullmatch(source) else None
 
 
-def plain_key(place: Place) -> str | None:
-    """The key of the item that stands alone at `place`, None where more is written there."""
-    text = "" if place.is_section or place.is_list else place.text()
-    return text.strip('"') if _NAME_ALONE.fullmatch(text) else None
+def constant(value: Any) -> Value:
+    """The same for every event."""
+    return lambda code: code.bind(value, "constant")
 
 
-def read_parts(places: list[Place]) -> Callable[[Any, Scope], list[Any]]:
-    """Several values at once; keys of the item itself without a call for each."""
-    keys = [key for place in places if (key := plain_key(place)) is not None]
-    if len(keys) == len(places):
+def shaped(value: Value, shape: Shape) -> Value:
+    """A value in the shape that a field has."""
 
-        def read_keys(item: Json, _: Scope) -> list[Any]:
-            known: dict[str, Any] = item if type(item) is dict else _NOTHING
-            return list(map(known.get, keys))
+    def write(code: Writing) -> str:
+        return code.found(written_out(shape, code.bind(shape, "shape"), value(code)))
 
-        return read_keys
-    parts = [plain_key(place) or read_expression(place) for place in places]
-
-    def read(item: Json, scope: Scope) -> list[Any]:
-        known: dict[str, Any] = item if type(item) is dict else _NOTHING
-        return [known.get(part) if isinstance(part, str) else part(item, scope) for part in parts]
-
-    return read
+    return write
 
 
-def _looked_up(parts: dict[str, Place], tables: Mapping[str, Table], place: Place) -> Read:
+def expressed(place: Place) -> Value:
+    """What the expression at `place` finds."""
+    read = read_expression(place)
+    names = _names(place.text())
+    if names is not None:
+        return lambda code: code.at_path(names)
+    return lambda code: code.found(f"{code.bind(read, 'expression')}(item, scope)")
+
+
+def _first_of(values: list[Value]) -> Value:
+    def write(code: Writing) -> str:
+        first, *others = values
+        found = code.local(first(code))
+        for other in others:
+            with code.only_if(f"not {found} and {found} != 0"):  # false and 0 say something
+                code.line(f"{found} = {other(code)}")
+        with code.only_if(f"not {found} and {found} != 0"):
+            code.line(f"{found} = None")
+        return found
+
+    return write
+
+
+def _looked_up(parts: dict[str, Place], tables: Mapping[str, Table], place: Place) -> Value:
     if "of" not in parts:
         raise place.invalid("a table needs `of`: the expression to look up")
     table = tables[parts["table"].one_of(tables)]
     key = read_value(parts["of"], tables)
-    words, default = table.words, table.default
 
-    def read_word(item: Any, scope: Scope) -> Any:
-        return words.get(str(key(item, scope)).lower(), default)
+    def write(code: Writing) -> str:
+        if table.families:
+            return code.found(f"{code.bind(table.look_up, 'table')}({key(code)}, scope)")
+        words, default = code.bind(table.words, "words"), code.bind(table.default, "constant")
+        return code.found(f"{words}.get(str({key(code)}).lower(), {default})")
 
-    def read(item: Any, scope: Scope) -> Any:
-        spelled = str(key(item, scope))
-        return words[word] if (word := spelled.lower()) in words else table.of_family(spelled, scope)
-
-    return read if table.families else read_word
+    return write
 
 
-def _rest_of(parts: dict[str, Place]) -> Read:
+def _rest_of(parts: dict[str, Place]) -> Value:
     known = frozenset(key.text() for key in parts["rest"].items())
-    whole = read_expression(parts["of"]) if "of" in parts else None
+    whole = expressed(parts["of"]) if "of" in parts else None
 
-    def read(item: Json, scope: Scope) -> Any:
-        source: Json = item if whole is None else whole(item, scope)
+    def rest(source: Json) -> dict[str, Any] | None:
         if not isinstance(source, dict):
             return None
-        return {key: source[key] for key in filterfalse(known.__contains__, source)}
+        return {key: source[key] for key in source if key not in known}
 
-    return read
-
-
-def _object(readers: Mapping[str, Read]) -> Read:
-    def read(item: Any, scope: Scope) -> Any:
-        found = {name: reader(item, scope) for name, reader in readers.items()}
-        return {name: value for name, value in found.items() if value is not None}
-
-    return read
+    return lambda code: code.found(f"{code.bind(rest, 'rest')}({'item' if whole is None else whole(code)})")
 
 
-def _merged(readers: list[Read]) -> Read:
-    def read(item: Any, scope: Scope) -> Any:
-        merged: dict[str, Any] = {}
-        for reader in readers:
-            found: Json = reader(item, scope)
-            if isinstance(found, list):
-                for each in found:
-                    merged |= as_object(each)
-            else:
-                merged |= as_object(found)
-        return merged
+def _object(values: Mapping[str, Value]) -> Value:
+    def write(code: Writing) -> str:
+        found = [(code.bind(name, "key"), value(code)) for name, value in values.items()]
+        whole = code.local("{}")
+        for key, value in found:
+            with code.only_if(f"{value} is not None"):
+                code.line(f"{whole}[{key}] = {value}")
+        return whole
 
-    return read
+    return write
+
+
+def _merged(values: list[Value]) -> Value:
+    return lambda code: code.found(f"{code.bind(_merge, 'merge')}([{', '.join([value(code) for value in values])}])")
+
+
+def _merge(objects: list[Json]) -> dict[str, Any]:
+    merged: dict[str, Any] = {}
+    for found in objects:
+        for each in found if isinstance(found, list) else [found]:
+            merged |= as_object(each)
+    return merged

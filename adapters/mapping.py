@@ -12,16 +12,17 @@ from collections.abc import Mapping, Sequence
 from adapters.adapter import Adapter
 from adapters.conditions import check_choices, check_condition
 from adapters.decoders import DECODERS
-from adapters.fields import Read, read_expression, read_parts, read_value
+from adapters.fields import Read, expressed, read_expression, read_value
 from adapters.handshake import Handshake
 from adapters.mapping_file import Place, parse
 from adapters.naming import named_keys
 from adapters.options import read_options
 from adapters.reader import Ignore, Reader
-from adapters.rules import Rule, extended, read_rules
+from adapters.rules import Format, Rule, extended, read_rules
 from adapters.samples import MEDIA_TYPES, Samples, native_name
 from adapters.tables import Table, Tables, read_tables
 from adapters.verification import read_verification
+from adapters.writing import compiled
 
 READER_KEYS = ("each", "ignore", "native_type", "recipients", "dedup", "fields", "types", "unknown", "unused")
 FILE_KEYS = (
@@ -107,8 +108,8 @@ def _handshake(place: Place, tables: Mapping[str, Table]) -> Handshake:
         method=parts["method"].one_of(METHODS) if "method" in parts else "POST",
         when=read_expression(parts["when"]) if "when" in parts else None,
         status=_status(parts.get("status"), 200, lowest=200),
-        headers={name: read_value(value, tables) for name, value in headers.items()},
-        body=read_value(parts["body"], tables) if "body" in parts else None,
+        headers={name: compiled(read_value(value, tables), "header") for name, value in headers.items()},
+        body=compiled(read_value(parts["body"], tables), "body") if "body" in parts else None,
         confirm=read_expression(parts["confirm"]) if "confirm" in parts else None,
     )
 
@@ -153,18 +154,22 @@ def _reader(
     if not sources:
         raise parts["types"].invalid("at least one native type is needed")
     _refuse_hidden(sources)
-    types = {native: read_rules(rules, fields, tables) for native, rules in sources.items()}
-    return Reader(
+    shared = Format(
         provider=provider,
+        tables=tables,
+        dedup=[expressed(part) for part in parts["dedup"].items()] if "dedup" in parts else [],
+        per_recipient="recipients" in parts,
+    )
+    types = {native: read_rules(rules, fields, shared) for native, rules in sources.items()}
+    return Reader(
         when=when,
         each=_expressions(parts.get("each")),
         ignore=_ignore(parts.get("ignore")),
         native_type=read_expression(parts["native_type"]),
         recipients=read_expression(parts["recipients"]) if "recipients" in parts else None,
-        dedup=read_parts(parts["dedup"].items() if "dedup" in parts else []),
         types={native: rules for native, rules in types.items() if not native.endswith("*")},
         families={native[:-1]: rules for native, rules in types.items() if native.endswith("*")},
-        unknown=_unknown(parts.get("unknown"), fields, tables),
+        unknown=_unknown(parts.get("unknown"), fields, shared),
         named=named_keys(parts, fields, sources),
     )
 
@@ -193,10 +198,10 @@ def _ignore(place: Place | None) -> tuple[Ignore, ...]:
     return tuple(rules)
 
 
-def _unknown(place: Place | None, fields: Mapping[str, Place], tables: Mapping[str, Table]) -> tuple[Rule, ...]:
+def _unknown(place: Place | None, fields: Mapping[str, Place], shared: Format) -> tuple[Rule, ...]:
     if place is None or place.one_of(("quarantine", "emit")) == "quarantine":
         return ()
-    return (Rule("email.unknown", None, fields, tables),)
+    return (Rule("email.unknown", None, fields, shared),)
 
 
 def _samples(place: Place | None, readers: Sequence[Reader]) -> Samples:

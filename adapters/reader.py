@@ -1,7 +1,6 @@
 """From a decoded body to events: finds the items, chooses each one's rule, keeps apart what cannot be read."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from hashlib import blake2b
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import filterfalse
 from typing import Any, NamedTuple
 
@@ -9,13 +8,12 @@ import msgspec
 
 from adapters.closures import is_true
 from adapters.errors import AdapterError, MapFailed
-from adapters.events import EventData
 from adapters.expressions import Scope
 from adapters.fields import Read
 from adapters.functions.scope import Json
 from adapters.handshake import Answer
 from adapters.request import NativeRequest
-from adapters.rules import IGNORED, Rule
+from adapters.rules import IGNORED, MappedEvent, Rule
 from adapters.shapes import as_text
 
 ITEMS_MAX = 10_000
@@ -23,19 +21,6 @@ RECIPIENTS_MAX = 1_000
 
 ITEM_FAULTS = (AdapterError, ValueError, TypeError, ArithmeticError, LookupError, RecursionError)
 """What an item that cannot be read raises."""
-_canonical = msgspec.json.Encoder(order="deterministic")
-
-
-class MappedEvent(msgspec.Struct):
-    """One native item as a unified event. The gateway adds `received_at` and the name of the source to `data`."""
-
-    type: str
-    timestamp_ms: int
-    data: EventData
-    dedup_key: bytes
-    """16 bytes that are equal when the provider sends the same event again."""
-    index: int
-    """The position of the native item in its batch, from 0."""
 
 
 class Quarantined(msgspec.Struct):
@@ -81,7 +66,6 @@ class Ignore(NamedTuple):
 class Reader(msgspec.Struct, frozen=True):
     """The compiled form of one payload format of one provider."""
 
-    provider: str
     when: Read | None
     """Whether a body is of this format; None takes every body."""
     each: tuple[Read, ...]
@@ -89,8 +73,6 @@ class Reader(msgspec.Struct, frozen=True):
     ignore: tuple[Ignore, ...]
     native_type: Read
     recipients: Read | None
-    dedup: Callable[[Any, Scope], list[Any]]
-    """What tells one event from another; where nothing of it is given, the whole item counts."""
     types: Mapping[str, Sequence[Rule]]
     families: Mapping[str, Sequence[Rule]]
     """Rules by the beginning of a native type."""
@@ -132,61 +114,47 @@ class Reader(msgspec.Struct, frozen=True):
             raise MapFailed(f"more than {ITEMS_MAX} items in one request")
         return items
 
-    def _read_item(self, reading: Reading, index: int, item: Any, scope: Scope, received_ms: int) -> None:
+    def _read_item(self, reading: Reading, index: int, item: Json, scope: Scope, received_ms: int) -> None:
         native: str | None = None
         try:
             if self.ignore and any(is_true(rule.when(item, scope)) for rule in self.ignore):
                 reading.ignored += 1
                 return
-            native = as_text(self.native_type(item, scope))
-            rules = self.rules_of(native) if native is not None else ()
-            if native is not None and not rules:
+            native = self.native_type(item, scope)
+            if type(native) is not str or not native or "\0" in native:
+                native = as_text(native)
+                if native is None:
+                    raise MapFailed("the item has no type" if type(item) is dict else "the item is not an object")
+            rules = self.types.get(native) or self.rules_of(native)
+            if not rules:
                 reading.unnamed.append(Unnamed(index, native, (), item))
             rule = _fitting(rules or self.unknown, native, item, scope)
             if rule.type == IGNORED:
                 reading.ignored += 1
                 return
-            if keys := self._unread(item):
-                reading.unnamed.append(Unnamed(index, None, keys, item))
+            if self.named is not None and type(item) is dict and not self.named.issuperset(item):
+                unread = list(filterfalse(self.named.__contains__, item))
+                reading.unnamed.append(Unnamed(index, None, unread, item))
             if self.recipients is None:
-                reading.events.append(self._event(rule, index, item, scope, native or "", received_ms))
+                reading.events.append(rule.event(item, scope, native, received_ms, index))
                 return
-            scopes = self._per_recipient(self.recipients(item, scope), scope)
-            reading.events.extend([self._event(rule, index, item, one, native or "", received_ms) for one in scopes])
+            scopes = _per_recipient(self.recipients(item, scope), scope)
+            reading.events.extend([rule.event(item, one, native, received_ms, index) for one in scopes])
         except ITEM_FAULTS as fault:
             reading.quarantined.append(Quarantined(index, str(fault) or type(fault).__name__, native))
 
-    def _unread(self, item: Json) -> Sequence[str]:
-        """The keys of the item that the mapping does not name."""
-        if self.named is None or type(item) is not dict or item.keys() <= self.named:
-            return ()
-        return list(filterfalse(self.named.__contains__, item))
 
-    def _per_recipient(self, recipients: Sequence[Any] | None, scope: Scope) -> Iterator[Scope]:
-        if not recipients:
-            yield scope
-            return
-        if len(recipients) > RECIPIENTS_MAX:
-            raise MapFailed(f"more than {RECIPIENTS_MAX} recipients in one item")
-        for recipient in recipients:
-            yield Scope(request=scope.request, body=scope.body, parent=scope.parent, recipient=recipient)
-
-    def _event(self, rule: Rule, index: int, item: Any, scope: Scope, native: str, received_ms: int) -> MappedEvent:
-        timestamp_ms, data = rule.draft(item, scope, self.provider, native, received_ms)
-        return MappedEvent(rule.type, timestamp_ms, data, self._dedup_key(item, scope), index)
-
-    def _dedup_key(self, item: Any, scope: Scope) -> bytes:
-        parts = self.dedup(item, scope)
-        if not any(parts):
-            parts = [item]
-        if self.recipients is not None:
-            parts.append(scope.recipient)
-        return blake2b(_canonical.encode(parts), digest_size=16).digest()
+def _per_recipient(recipients: Sequence[Any] | None, scope: Scope) -> Iterator[Scope]:
+    if not recipients:
+        yield scope
+        return
+    if len(recipients) > RECIPIENTS_MAX:
+        raise MapFailed(f"more than {RECIPIENTS_MAX} recipients in one item")
+    for recipient in recipients:
+        yield Scope(request=scope.request, body=scope.body, parent=scope.parent, recipient=recipient)
 
 
-def _fitting(rules: Sequence[Rule], native: str | None, item: Any, scope: Scope) -> Rule:
-    if native is None:
-        raise MapFailed("the item has no type" if isinstance(item, dict) else "the item is not an object")
+def _fitting(rules: Sequence[Rule], native: str, item: Any, scope: Scope) -> Rule:
     for rule in rules:
         if rule.when is None or is_true(rule.when(item, scope)):
             return rule

@@ -1,83 +1,143 @@
 """How one native item becomes one event: the compiled form of a mapping's `fields` and `types`."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from hashlib import blake2b
+from typing import Any, NamedTuple
 
 import msgspec
+from msgspec import UNSET
 
 from adapters.completions import COMPLETIONS
 from adapters.conditions import check_choices
 from adapters.errors import MapFailed
 from adapters.events import BLOCKS, MESSAGE_TYPES, EventData, Provider
 from adapters.expressions import Scope
-from adapters.fields import Read, plain_key, read_expression, read_value
-from adapters.functions.scope import Json
+from adapters.fields import Read, constant, read_expression, read_value, shaped
 from adapters.mapping_file import Place
-from adapters.shapes import BLOCK_SHAPES, EVENT_SHAPES, OneOf, Shape, as_text
+from adapters.shapes import BLOCK_SHAPES, EVENT_SHAPES, OneOf, Shape
 from adapters.tables import Table
-from adapters.times import UNITS, ReadTime, as_instant, checked_format, time_reader, zone_named
+from adapters.times import as_instant
+from adapters.timestamps import ReadMoment, read_timestamp
+from adapters.writing import Value, Writing
 
 IGNORED = "ignored"
 """In place of an event type: authentic, but not about a message."""
 
 RULE_KEYS = ("when", "type", "fields")
-TIME_KEYS = ("time", "unit", "zone", "format", "or_received")
 FIELDS = (*EVENT_SHAPES, "timestamp", *BLOCKS)
 
 _EMPTY: tuple[Any, ...] = (None, "", [], {})
-_IDENTITIES = {"recipient", "email_id", "message_id"}
+_IDENTITIES = ("recipient", "email_id", "message_id")
 _INSTANTS: dict[str, Shape] = {"next_attempt_at": as_instant}
+_OF_PROVIDER = ("event_id", "stream")
 
-ReadMoment = Callable[[Any, Scope, int], int]
-"""The event's time in milliseconds, given the item, its scope and when the request was received."""
+_empty_digest = blake2b(digest_size=16)  # its copy costs less than a new one
+_canonical = msgspec.json.Encoder(order="deterministic").encode
+
+
+class MappedEvent(msgspec.Struct):
+    """One native item as a unified event. The gateway adds `received_at` and the name of the source to `data`."""
+
+    type: str
+    timestamp_ms: int
+    data: EventData
+    dedup_key: bytes
+    """16 bytes that are equal when the provider sends the same event again."""
+    index: int
+    """The position of the native item in its batch, from 0."""
+
+
+class Format(NamedTuple):
+    """What all rules of one payload format have in common."""
+
+    provider: str
+    tables: Mapping[str, Table]
+    dedup: Sequence[Value]
+    """What tells one event from another; where nothing of it is given, the whole item counts."""
+    per_recipient: bool
+    """Whether an item stands for an event for each of several recipients."""
+
+
+ReadEvent = Callable[[Any, Scope, str, int, int], MappedEvent]
+"""The event of an item, given its scope, its native type, when the request was received (ms) and the item's index.
+
+Raises `MapFailed` when the item lacks what every event needs.
+"""
 
 
 class Rule:
-    """One line of `types`: when it applies, the unified type, and how the fields are read."""
+    """One line of `types`: when it applies, the unified type, and how the event is read."""
 
-    def __init__(self, type_: str, when: Read | None, fields: Mapping[str, Place], tables: Mapping[str, Table]) -> None:
+    def __init__(self, type_: str, when: Read | None, fields: Mapping[str, Place], shared: Format) -> None:
         self.type = type_
         self.when = when
-        self._event_id = _shaped(fields.get("event_id"), as_text, tables)
-        self._stream = _shaped(fields.get("stream"), as_text, tables)
-        self._timestamp = _read_timestamp(fields.get("timestamp"))
-        plain = {name: shape for name, shape in EVENT_SHAPES.items() if name not in {"event_id", "stream"}}
-        self._fields = (
-            *((_attribute(name), _shaped(fields[name], plain[name], tables)) for name in plain if name in fields),
-            *((name, _read_block(name, fields[name], tables)) for name in BLOCKS if name in fields),
-        )
+        self._shared = shared
+        self._timestamp = read_timestamp(fields.get("timestamp"))
+        self._fields = {
+            **{
+                name: _shaped(fields[name], EVENT_SHAPES[name], shared.tables)
+                for name in EVENT_SHAPES
+                if name in fields
+            },
+            **{name: _read_block(name, fields[name], shared.tables) for name in BLOCKS if name in fields},
+        }
 
-    def draft(
-        self, item: Any, scope: Scope, provider: str, native_type: str, received_ms: int
-    ) -> tuple[int, EventData]:
-        """The event's time in milliseconds since 1970, and what happened.
-
-        Raises `MapFailed` when the item lacks what every event needs.
-        """
-        named = Provider(provider, "", self._event_id(item, scope), native_type, self._stream(item, scope))
-        data = EventData(provider=named)
-        for name, read in self._fields:  # set one by one, which costs half of what keyword arguments do
-            setattr(data, name, read(item, scope))
-        if data.recipient is None and data.email_id is None and data.message_id is None:
-            raise MapFailed("neither recipient nor message id: not about a message")
-        return self._timestamp(item, scope, received_ms), data
+    @cached_property
+    def event(self) -> ReadEvent:
+        """Compiled for the first event that it reads: few gateways see more than some of all the rules there are."""
+        return _written(self.type, self._fields, self._timestamp, self._shared)
 
 
-def read_rules(place: Place, base: Mapping[str, Place], tables: Mapping[str, Table]) -> tuple[Rule, ...]:
+def _written(type_: str, fields: Mapping[str, Value], timestamp: ReadMoment, shared: Format) -> ReadEvent:
+    code = Writing("native_type", "received_ms", "index")
+    found = {name: value(code) for name, value in fields.items()}
+    with code.only_if(" and ".join(f"{found[name]} is None" for name in _IDENTITIES if name in found) or "True"):
+        code.line(f"raise {code.bind(_nobodys, 'refusal')}()")
+    happened = code.local(f"{code.bind(timestamp, 'timestamp')}(item, scope, received_ms)")
+    data = ", ".join(f"{_attribute(name)}={found[name]}" for name in found if name not in _OF_PROVIDER)
+    provider = (
+        f"{code.bind(Provider, 'Provider')}({code.bind(shared.provider, 'constant')}, '', "
+        f"{found.get('event_id')}, native_type, {found.get('stream')})"
+    )
+    key = _dedup_key(code, shared)
+    code.line(
+        f"return {code.bind(MappedEvent, 'MappedEvent')}({code.bind(type_, 'constant')}, {happened}, "
+        f"{code.bind(EventData, 'EventData')}(provider={provider}, {data}), {key}, index)"
+    )
+    return code.function(f"{shared.provider}: {type_}")
+
+
+def _dedup_key(code: Writing, shared: Format) -> str:
+    parts = code.local(f"[{', '.join([value(code) for value in shared.dedup])}]")
+    with code.only_if(f"not any({parts})"):
+        code.line(f"{parts} = [item]")
+    if shared.per_recipient:
+        code.line(f"{parts}.append(scope.recipient)")
+    digest = code.local(f"{code.bind(_empty_digest.copy, 'digest')}()")
+    code.line(f"{digest}.update({code.bind(_canonical, 'canonical')}({parts}))")
+    return f"{digest}.digest()"
+
+
+def _nobodys() -> MapFailed:
+    return MapFailed("neither recipient nor message id: not about a message")
+
+
+def read_rules(place: Place, base: Mapping[str, Place], shared: Format) -> tuple[Rule, ...]:
     """The rules of one native type: a type word, a section, or a list of sections: the first that fits counts."""
     items = place.items()
     check_choices(items, "rule")
-    return tuple(_read_rule(item, base, tables) for item in items)
+    return tuple(_read_rule(item, base, shared) for item in items)
 
 
-def _read_rule(place: Place, base: Mapping[str, Place], tables: Mapping[str, Table]) -> Rule:
+def _read_rule(place: Place, base: Mapping[str, Place], shared: Format) -> Rule:
     parts = place.section(RULE_KEYS) if place.is_section else {"type": place}
     if "type" not in parts:
         raise place.invalid("a rule needs `type`")
     type_ = parts["type"].one_of((*MESSAGE_TYPES, IGNORED))
     fields = extended(base, parts.get("fields"))
-    rule = Rule(type_, read_expression(parts["when"]) if "when" in parts else None, fields, tables)
-    if type_ != IGNORED and ("timestamp" not in fields or not fields.keys() & _IDENTITIES):
+    rule = Rule(type_, read_expression(parts["when"]) if "when" in parts else None, fields, shared)
+    if type_ != IGNORED and ("timestamp" not in fields or not fields.keys() & set(_IDENTITIES)):
         raise place.invalid("its events need `timestamp` and one of `recipient`, `email_id`, `message_id` in `fields`")
     return rule
 
@@ -91,32 +151,17 @@ def _attribute(field: str) -> str:
     return "from_" if field == "from" else "class_" if field == "class" else field
 
 
-def _nothing(_item: Any, _scope: Scope) -> None:
-    return None
-
-
-def _shaped(place: Place | None, shape: Shape, tables: Mapping[str, Table]) -> Read:
-    """Reads a field and brings it into shape; a constant is shaped once, here."""
-    if place is None:
-        return _nothing
-    read = read_value(place, tables)
+def _shaped(place: Place, shape: Shape, tables: Mapping[str, Table]) -> Value:
+    """A field in its shape; what the file itself says of it, a constant or a table's words, is shaped once, here."""
     parts = place.entries() if place.is_section else {}
     if "const" in parts:
-        return _constant(parts["const"], shape)
+        return constant(_fitting(parts["const"], parts["const"].value(), shape))
     if "table" in parts:
         _check_words(parts["table"], tables, shape)
     elif isinstance(shape, OneOf) and not place.is_list and not parts and place.text() in shape.words:
         word = place.text()
         raise place.invalid(f"'{word}' would be a key of the native event; the word itself is {{const: {word}}}")
-    key = plain_key(place)
-    if shape is as_text:
-        return _text(read) if key is None else _text_of_key(key)
-    return _shape_of_key(shape, key) if key is not None else lambda item, scope: shape(read(item, scope))
-
-
-def _constant(place: Place, shape: Shape) -> Read:
-    constant = _fitting(place, place.value(), shape)
-    return lambda _item, _scope: constant
+    return shaped(read_value(place, tables), shape)
 
 
 def _check_words(place: Place, tables: Mapping[str, Table], shape: Shape) -> None:
@@ -135,117 +180,29 @@ def _fitting(place: Place, value: Any, shape: Shape) -> Any:
     return fitting
 
 
-def _shape_of_key(shape: Shape, key: str) -> Read:
-    def shaped(item: Json, _: Scope) -> Any:
-        return shape(item.get(key) if type(item) is dict else None)
-
-    return shaped
-
-
-def _text_of_key(key: str) -> Read:
-    """The commonest field: a text under a key of the item, with no call but this one where it is usable as it is."""
-
-    def text(item: Json, _: Scope) -> str | None:
-        value: Any = item.get(key) if type(item) is dict else None
-        if value is None or (type(value) is str and value and "\0" not in value):
-            return value
-        return as_text(value)
-
-    return text
-
-
-def _text(read: Read) -> Read:
-    """The commonest shape, without a second call where the value is a usable text already."""
-
-    def text(item: Any, scope: Scope) -> str | None:
-        value = read(item, scope)
-        if value is None or (type(value) is str and value and "\0" not in value):
-            return value
-        return as_text(value)
-
-    return text
-
-
-def _read_block(name: str, place: Place, tables: Mapping[str, Table]) -> Read:
+def _read_block(name: str, place: Place, tables: Mapping[str, Table]) -> Value:
     shapes = BLOCK_SHAPES[name]
     parts = place.section(shapes)
     if name == "bounce" and "class" not in parts:
         raise place.invalid("a bounce needs `class`")
-    readers = tuple(
-        (_attribute(field), _shaped(part, _INSTANTS.get(field, shapes[field]), tables)) for field, part in parts.items()
-    )
-    struct = BLOCKS[name]
-    complete = COMPLETIONS.get(name)
-
-    def read(item: Any, scope: Scope) -> msgspec.Struct | msgspec.UnsetType:
-        values: dict[str, Any] = {}
-        for field, reader in readers:
-            value = reader(item, scope)
-            if value is not None:
-                values[field] = value
-        if not values:
-            return msgspec.UNSET
-        if complete is not None:
-            complete(values, scope)
-        return struct(**values)
-
-    return read
+    fields = {
+        _attribute(field): _shaped(part, _INSTANTS.get(field, shapes[field]), tables) for field, part in parts.items()
+    }
+    return lambda code: _write_block(code, name, {field: value(code) for field, value in fields.items()})
 
 
-def _read_timestamp(place: Place | None) -> ReadMoment:
-    """A time, or a list of them of which the first readable one counts."""
-    if place is None:
-        return _no_timestamp
-    candidates = tuple(time for item in place.items() if (time := _read_time(item)))
-    or_received = any(_or_received(item) for item in place.items())
-
-    def read(item: Any, scope: Scope, received_ms: int) -> int:
-        failure = "no time in the item"
-        for value, moment in candidates:
-            try:
-                found = value(item, scope)
-                if found is not None:
-                    return moment(found)
-            except MapFailed as mistake:
-                failure = str(mistake)
-        if or_received:
-            return received_ms
-        raise MapFailed(f"timestamp: {failure}")
-
-    return read
-
-
-def _no_timestamp(_item: Any, _scope: Scope, _received_ms: int) -> int:
-    raise MapFailed("timestamp: the mapping names none for this type")
-
-
-def _or_received(place: Place) -> bool:
-    return place.is_section and "or_received" in place.entries() and place.entries()["or_received"].flag()
-
-
-def _read_time(place: Place) -> tuple[Read, ReadTime] | None:
-    if not place.is_section:
-        return read_expression(place), time_reader()
-    parts = place.section(TIME_KEYS)
-    if "time" not in parts:
-        if "or_received" in parts:
-            return None
-        raise place.invalid("a timestamp needs `time` (the expression to read), or `or_received: true`")
-    zone = None
-    if "zone" in parts:
-        try:
-            zone = zone_named(parts["zone"].text())
-        except ValueError as mistake:
-            raise parts["zone"].invalid(str(mistake)) from None
-    if "unit" in parts and "format" in parts:
-        raise parts["unit"].invalid("a time with `format` is no number, and has no `unit`")
-    unit = parts["unit"].one_of(UNITS) if "unit" in parts else "auto"
-    format_ = _format(parts["format"]) if "format" in parts else None
-    return read_expression(parts["time"]), time_reader(unit, zone, format_)
-
-
-def _format(place: Place) -> str:
-    try:
-        return checked_format(place.text())
-    except ValueError as mistake:
-        raise place.invalid(str(mistake)) from None
+def _write_block(code: Writing, name: str, found: Mapping[str, str]) -> str:
+    """A block of the values found, unset where there are none; completed where something follows from them."""
+    struct, complete, unset = code.bind(BLOCKS[name], name), COMPLETIONS.get(name), code.bind(UNSET, "unset")
+    if complete is None:
+        empty = " and ".join(f"{value} is None" for value in found.values())
+        return code.local(f"{unset} if {empty} else {struct}({', '.join(f'{at}={it}' for at, it in found.items())})")
+    values = code.local("{}")
+    for attribute, value in found.items():
+        with code.only_if(f"{value} is not None"):
+            code.line(f"{values}['{attribute}'] = {value}")
+    block = code.local(unset)
+    with code.only_if(values):
+        code.line(f"{code.bind(complete, 'complete')}({values}, scope)")
+        code.line(f"{block} = {struct}(**{values})")
+    return block

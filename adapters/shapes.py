@@ -50,6 +50,8 @@ def as_address(value: Json) -> str | None:
 
 def as_message_id(value: Any) -> str | None:
     """RFC 5322 Message-ID without the angle brackets."""
+    if type(value) is str and value.startswith("<") and value.endswith(">") and "\0" not in value:
+        return value[1:-1] or None
     text = as_text(value)
     return text.strip().removeprefix("<").removesuffix(">") or None if text else None
 
@@ -85,7 +87,8 @@ def as_texts(value: Json) -> list[str]:
     if value is None:
         return []
     items: list[Any] = value if isinstance(value, list) else [value]
-    return [text for text in map(as_text, items) if text is not None]
+    texts = [item if type(item) is str and item and "\0" not in item else as_text(item) for item in items]
+    return [text for text in texts if text is not None]
 
 
 def as_object(value: Json) -> dict[str, Any]:
@@ -115,6 +118,22 @@ class OneOf:
         if value not in self.words:
             raise MapFailed(f"{value!r:.80} is none of {', '.join(self.words)}")
         return value
+
+
+_IS_TEXT = "type({0}) is str and {0} and '\\0' not in {0}"
+_WRITTEN_OUT: dict[Shape, str] = {
+    as_text: f"{{0}} if {{0}} is None or {_IS_TEXT} else {{1}}({{0}})",
+    as_address: f"{{0}} if {_IS_TEXT} and not ('<' in {{0}} or ' ' in {{0}} or ',' in {{0}}) else {{1}}({{0}})",
+    as_texts: "[] if {0} is None else {1}({0})",
+    as_object: "{0} if type({0}) is dict else {1}({0})",
+    as_flag: "{0} if {0} is None or {0} is True or {0} is False else {1}({0})",
+}
+"""Shapes without a call for what has them already."""
+
+
+def written_out(shape: Shape, name: str, value: str) -> str:
+    """The Python expression for a value in a shape, given the names of both."""
+    return _WRITTEN_OUT.get(shape, "{1}({0})").format(value, name)
 
 
 EVENT_SHAPES: dict[str, Shape] = {

@@ -43,9 +43,13 @@ class Table:
         """Everything that a look-up may give."""
         return [*self.words.values(), *(value for _, value in self.families), self.default]
 
-    def of_family(self, spelled: str, scope: Scope) -> Any:
-        """What the first pattern or range that fits has for a text, else the default."""
-        return next((value for fits, value in self.families if fits(spelled, scope)), self.default)
+    def look_up(self, value: Any, scope: Scope) -> Any:
+        """What the table has for a value spelled out."""
+        spelled = str(value)
+        word = spelled.lower()
+        if word in self.words:
+            return self.words[word]
+        return next((found for fits, found in self.families if fits(spelled, scope)), self.default)
 
 
 class Tables(dict[str, Table]):

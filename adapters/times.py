@@ -27,11 +27,13 @@ def time_reader(unit: str = "auto", zone: tzinfo | None = None, format_: str | N
     `zone` holds for times without one, which are refused otherwise. `format_` is "rfc2822" or a strptime pattern.
     """
 
-    whole_seconds = format_ is None and unit in {"auto", "s"}
+    in_seconds = format_ is None and unit in {"auto", "s"}
 
     def read(value: Any) -> int:
-        if type(value) is int and whole_seconds and 0 < value < _SECONDS_LIMIT:
+        if type(value) is int and in_seconds and 0 < value < _SECONDS_LIMIT:
             return value * 1000
+        if type(value) is float and in_seconds and 1 <= value < _SECONDS_LIMIT:
+            return round(value * 1000.0)
         moment = _number(value)
         if moment is not None and format_ is None:
             found = round(moment * _millis_per(moment, unit))

@@ -15,7 +15,7 @@ from adapters.fields import FORMS
 from adapters.grammar import SOURCE_CHARACTERS_MAX
 from adapters.mapping import FILE_KEYS, HANDSHAKE_KEYS, IGNORE_KEYS, METHODS, READER_KEYS, SAMPLE_KEYS
 from adapters.options import OPTION_KEYS, OPTION_TYPES
-from adapters.rules import FIELDS, IGNORED, RULE_KEYS, TIME_KEYS
+from adapters.rules import FIELDS, IGNORED, RULE_KEYS
 from adapters.samples import MEDIA_TYPES
 from adapters.shapes import BLOCK_SHAPES
 from adapters.signatures import SECRET_NAMES
@@ -23,6 +23,7 @@ from adapters.signatures.encodings import ENCODINGS
 from adapters.signatures.public_key import RSA_HASHES
 from adapters.signatures.shared_secret import ALGORITHMS, KEY_FORMS
 from adapters.times import UNITS
+from adapters.timestamps import TIME_KEYS
 
 FILE = Path(__file__).parents[1] / "docs" / "mapping.schema.json"
 

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 
 # A module may import from the lines above its own, and a package from within itself; nothing else.
 FLOORS: list[set[str]] = [
-    {"adapters.errors", "adapters.request", "adapters.events", "adapters.addresses"},
+    {"adapters.errors", "adapters.request", "adapters.events", "adapters.addresses", "adapters.writing"},
     {
         "adapters.decoders",
         "adapters.signatures",
@@ -26,7 +26,7 @@ FLOORS: list[set[str]] = [
     {"adapters.origins"},
     {"adapters.expressions", "adapters.samples", "adapters.verification"},
     {"adapters.fields", "adapters.completions"},
-    {"adapters.conditions"},
+    {"adapters.conditions", "adapters.timestamps"},
     {"adapters.rules", "adapters.handshake", "adapters.naming"},
     {"adapters.reader"},
     {"adapters.adapter"},

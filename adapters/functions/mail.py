@@ -1,6 +1,7 @@
 """Our functions about mail: addresses, reply codes, headers."""
 
 import re
+from functools import lru_cache
 from typing import Any
 
 from adapters.functions.mailboxes import mailboxes
@@ -16,16 +17,23 @@ _REPLY_CODE_BEFORE_STATUS = re.compile(
 )
 _STATUS = re.compile(r"(?<![\w.])([245]\.\d{1,3}\.\d{1,3})(?!\d|\.\d|[A-Za-z_])", re.ASCII)
 _CODE_AND_STATUS_FIRST = re.compile(r"(([245])[0-5]\d) (\2\.\d{1,3}\.\d{1,3})(?!\S)", re.ASCII)
+_CODES_CHARACTERS = len("550 5.123.123 ")
 _STATUS_AFTER_REPLY_CODE = re.compile(rf"(?<!\d)[245][0-5]\d[\s\-]{{1,3}}#?{_STATUS.pattern}", re.ASCII)
 
-
+BEGINNINGS_REMEMBERED = 1_024
+"""Of replies, which are alike until they become personal."""
 STEPS_A_CHARACTER = 8
 """Reading mailboxes takes longer than other work on text; an evaluation's budget lasts for some 125,000 characters."""
 
 
 def codes_at_start(text: str) -> tuple[int, str] | None:
     """What `smtp_code` and `enhanced_code` find in "550 5.1.1 No such user"; None for replies that begin otherwise."""
-    match = _CODE_AND_STATUS_FIRST.match(text)
+    return _codes_in(text[:_CODES_CHARACTERS])
+
+
+@lru_cache(BEGINNINGS_REMEMBERED)
+def _codes_in(beginning: str) -> tuple[int, str] | None:
+    match = _CODE_AND_STATUS_FIRST.match(beginning)
     return (int(match[1]), match[3]) if match else None
 
 
@@ -48,6 +56,8 @@ def smtp_code(scope: Scope, x: Json) -> int | None:
 def enhanced_code(scope: Scope, text: str) -> str | None:
     """The first RFC 3463 status in a text: 5.1.1."""
     spend(scope, len(text) >> 2)
+    if text.count(".") < 2:
+        return None
     match = _STATUS_AFTER_REPLY_CODE.search(text) or _STATUS.search(text)
     return match[1] if match else None
 
