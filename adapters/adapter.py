@@ -16,6 +16,7 @@ from adapters.samples import Samples, native_name, unsigned_request
 from adapters.signatures.carriers import Carriers
 from adapters.verification import Verification
 
+_NO_FORMAT = "the body is of none of the formats that the mapping describes"
 _NO_OPTIONS: Mapping[str, Any] = {}
 
 
@@ -177,7 +178,9 @@ class Adapter:
         body: Any = None
         try:
             body = self.decode(request)
-            reading = self._map(body, request, received_ms)
+            scope = Scope(request, body)
+            reader = self._reader_of(scope)
+            reading = _unreadable(_NO_FORMAT) if reader is None else reader.read(scope, received_ms)
         except DecodeFailed as failure:
             reading = _unreadable(str(failure))
         reading.once = once
@@ -188,9 +191,9 @@ class Adapter:
     def items(self, request: NativeRequest) -> list[Any]:
         """The native items that `read` makes events of, by their index; none where the body cannot be read."""
         try:
-            body = self.decode(request)
-            reader = self._reader_of(body, Scope(request, body))
-            return [] if reader is None else reader.items(body, request)
+            scope = Scope(request, self.decode(request))
+            reader = self._reader_of(scope)
+            return [] if reader is None else reader.items(scope)
         except ITEM_FAULTS:
             return []
 
@@ -248,17 +251,11 @@ class Adapter:
                 continue
         return None
 
-    def _map(self, body: Any, request: NativeRequest, received_ms: int) -> Reading:
-        reader = self._reader_of(body, Scope(request, body))
-        if reader is None:
-            return _unreadable("the body is of none of the formats that the mapping describes")
-        return reader.read(body, request, received_ms)
-
-    def _reader_of(self, body: Any, scope: Scope) -> Reader | None:
+    def _reader_of(self, scope: Scope) -> Reader | None:
         """The first format that the body fits."""
         for reader in self._readers:
             try:
-                if reader.when is None or is_true(reader.when(body, scope)):
+                if reader.when is None or is_true(reader.when(scope.body, scope)):
                     return reader
             except AdapterError:
                 continue

@@ -46,14 +46,14 @@ def decode(kind: str, request: NativeRequest) -> Any:
 
     Read once for a request: who asks again gets the same object, or the same refusal.
     """
-    known = request.decoded
-    if kind not in known:
+    found = request.decoded.get(kind)
+    if found is None:
         try:
-            known[kind] = DECODERS[kind](request)
+            found = DECODERS[kind](request)
         except DecodeFailed as failure:
-            known[kind] = failure
-    found = known[kind]
-    if isinstance(found, DecodeFailed):
+            found = failure
+        request.decoded[kind] = found
+    if type(found) is DecodeFailed:
         raise DecodeFailed(str(found))
     return found
 
@@ -135,6 +135,8 @@ def decode_auto(request: NativeRequest) -> Any:
 
     JSON arrives as text/plain (SNS), as a form (clients that leave the default) and URL-encoded as a whole (ZeptoMail).
     """
+    if request.body[:1] in (b"{", b"["):
+        return decode("json", request)
     start = request.body[:16].removeprefix(_BOM).lstrip()[:3].lower()
     if start[:1] in (b"{", b"["):
         return decode("json", request)

@@ -12,7 +12,6 @@ from adapters.expressions import Scope
 from adapters.fields import Read
 from adapters.functions.scope import Json
 from adapters.handshake import Answer
-from adapters.request import NativeRequest
 from adapters.rules import IGNORED, MappedEvent, Rule
 from adapters.shapes import as_text
 
@@ -81,20 +80,23 @@ class Reader(msgspec.Struct, frozen=True):
     named: frozenset[str] | None = None
     """The keys of items that the mapping names; None when it takes them all."""
 
-    def read(self, body: Any, request: NativeRequest, received_ms: int) -> Reading:
+    def read(self, scope: Scope, received_ms: int) -> Reading:
+        """Everything in the body of a request, which `scope` holds."""
         reading = Reading()
         try:
-            items = self._items(body, Scope(request, body))
+            items = self._items(scope)
         except ITEM_FAULTS as fault:
             reading.quarantined.append(Quarantined(None, str(fault)))
             return reading
         for index, (item, parent) in enumerate(items):
-            self._read_item(reading, index, item, Scope(request, body, parent), received_ms)
+            if parent is not scope.parent:
+                scope = Scope(scope.request, scope.body, parent)
+            self._read_item(reading, index, item, scope, received_ms)
         return reading
 
-    def items(self, body: Any, request: NativeRequest) -> list[Any]:
+    def items(self, scope: Scope) -> list[Any]:
         """The native items of the body, in the order of `MappedEvent.index`; raises one of ITEM_FAULTS."""
-        return [item for item, _ in self._items(body, Scope(request, body))]
+        return [item for item, _ in self._items(scope)]
 
     def rules_of(self, native: str) -> Sequence[Rule]:
         """The rules of a native type, named in full or by its beginning; none when the mapping does not know it."""
@@ -103,7 +105,8 @@ class Reader(msgspec.Struct, frozen=True):
             return rules
         return next((rules for start, rules in self.families.items() if native.startswith(start)), ())
 
-    def _items(self, body: Any, scope: Scope) -> list[tuple[Any, Any]]:
+    def _items(self, scope: Scope) -> list[tuple[Any, Any]]:
+        body = scope.body
         found: Json = self.each[0](body, scope) if self.each else body
         if found is None:
             raise MapFailed("the body does not hold the items where the mapping expects them")
@@ -120,11 +123,10 @@ class Reader(msgspec.Struct, frozen=True):
             if self.ignore and any(is_true(rule.when(item, scope)) for rule in self.ignore):
                 reading.ignored += 1
                 return
-            native = self.native_type(item, scope)
-            if type(native) is not str or not native or "\0" in native:
-                native = as_text(native)
-                if native is None:
-                    raise MapFailed("the item has no type" if type(item) is dict else "the item is not an object")
+            found = self.native_type(item, scope)
+            native = found if type(found) is str and found and "\0" not in found else as_text(found)
+            if native is None:
+                raise MapFailed("the item has no type" if type(item) is dict else "the item is not an object")
             rules = self.types.get(native) or self.rules_of(native)
             if not rules:
                 reading.unnamed.append(Unnamed(index, native, (), item))

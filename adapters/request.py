@@ -1,7 +1,6 @@
 """One provider request as it arrived: what every decoder, verifier and mapping reads."""
 
 from collections.abc import Mapping
-from functools import cached_property
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -14,6 +13,8 @@ class NativeRequest:
     the address that the request came from, empty where nobody knows.
     """
 
+    __slots__ = ("_query", "body", "client", "decoded", "headers", "method", "url")
+
     def __init__(
         self, *, method: str = "POST", url: str = "", headers: Mapping[str, str], body: bytes, client: str = ""
     ) -> None:
@@ -24,6 +25,7 @@ class NativeRequest:
         self.client = client
         self.decoded: dict[str, Any] = {}
         """What the decoders made of the body, by their kind: each reads it once, whoever asks."""
+        self._query: dict[str, str] | None = None
 
     def from_client(self, client: str) -> "NativeRequest":
         """The same request from another address."""
@@ -34,7 +36,9 @@ class NativeRequest:
         """The content type without its parameters, lower case, empty when the header is missing."""
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
-    @cached_property
+    @property
     def query(self) -> dict[str, str]:
         """The query parameters, decoded; of a repeated one the last counts."""
-        return dict(parse_qsl(urlsplit(self.url).query, keep_blank_values=True))
+        if self._query is None:
+            self._query = dict(parse_qsl(urlsplit(self.url).query, keep_blank_values=True))
+        return self._query

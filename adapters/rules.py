@@ -153,6 +153,7 @@ def _attribute(field: str) -> str:
 
 def _shaped(place: Place, shape: Shape, tables: Mapping[str, Table]) -> Value:
     """A field in its shape; what the file itself says of it, a constant or a table's words, is shaped once, here."""
+    value = read_value(place, tables)
     parts = place.entries() if place.is_section else {}
     if "const" in parts:
         return constant(_fitting(parts["const"], parts["const"].value(), shape))
@@ -161,7 +162,7 @@ def _shaped(place: Place, shape: Shape, tables: Mapping[str, Table]) -> Value:
     elif isinstance(shape, OneOf) and not place.is_list and not parts and place.text() in shape.words:
         word = place.text()
         raise place.invalid(f"'{word}' would be a key of the native event; the word itself is {{const: {word}}}")
-    return shaped(read_value(place, tables), shape)
+    return shaped(value, shape)
 
 
 def _check_words(place: Place, tables: Mapping[str, Table], shape: Shape) -> None:

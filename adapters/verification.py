@@ -51,6 +51,7 @@ class Verification:
         self._address_suffices = not self.by_topic and (self.asks_networks or not schemes)
         self._schemes = {scheme.secret_name: scheme for scheme in schemes}
         self._schemes.setdefault(_BASIC_AUTH, build_scheme({"scheme": "basic"}))
+        self._body_readers = [scheme for scheme in self._schemes.values() if scheme.reads_body]
         alone = len(self._declared) == 1 and not accepts_api_key and sns is None and not self.asks_networks
         self._required = self._declared if alone else ()
         self.carriers = joined(scheme.carriers for scheme in self._schemes.values())
@@ -67,10 +68,10 @@ class Verification:
 
     def needs_body(self, request: NativeRequest, options: Mapping[str, Any] = _NO_OPTIONS) -> bool:
         """Whether the body must be decoded to verify this request; else `verify` takes None for it."""
-        for scheme in self._schemes.values():
+        for scheme in self._body_readers:
             if scheme.needs_body(request):
                 return True
-        return bool(self._topics(options))
+        return self.by_topic and bool(self._topics(options))
 
     def verify(
         self,

@@ -4,7 +4,7 @@ import re
 from functools import lru_cache
 from typing import Any
 
-from adapters.functions.mailboxes import mailboxes
+from adapters.functions.mailboxes import bare_addresses, mailboxes
 from adapters.functions.scope import Json, Scope, spend
 from adapters.functions.table import function, text_function, to_text, wrong_type
 
@@ -87,7 +87,7 @@ def addresses(scope: Scope, x: Json) -> list[str] | None:
     for item in x if type(x) is list else [x]:
         text = item if type(item) is str else _address_text(item)
         spend(scope, len(text) * STEPS_A_CHARACTER + 1)
-        found += [mailbox.address for mailbox in mailboxes(text)]
+        found += bare_addresses(text)
     return found
 
 

@@ -24,6 +24,13 @@ class Mailbox(msgspec.Struct, frozen=True):
     address: str
 
 
+def bare_addresses(text: str) -> list[str]:
+    """The addresses of all mailboxes in order."""
+    if not _SPECIAL.search(text):
+        return [text] if text else []
+    return [mailbox.address for mailbox in mailboxes(text)]
+
+
 def mailboxes(text: str) -> list[Mailbox]:
     """All of them in order. Names of groups are left out, and a word without @ stands for itself."""
     if not _SPECIAL.search(text):

@@ -21,6 +21,8 @@ class AnyOf:
         if len({scheme.secret_name for scheme in self._keyed}) != 1:
             raise DeclarationInvalid(key, "must all use the same secret" if self._keyed else "one must use a secret")
         self._schemes = schemes
+        self._body_readers = [scheme for scheme in schemes if scheme.reads_body]
+        self.reads_body = bool(self._body_readers)
         self.by_address = len(self._keyed) < len(schemes)
         """Whether an address is enough, so that the secret need not have proved a request."""
         self.secret_name = self._keyed[0].secret_name
@@ -28,7 +30,7 @@ class AnyOf:
         self.carriers = joined(scheme.carriers for scheme in schemes)
 
     def needs_body(self, request: NativeRequest) -> bool:
-        for scheme in self._schemes:  # noqa: SIM110  any() costs as much again, on the hot path
+        for scheme in self._body_readers:  # noqa: SIM110  any() costs as much again, on the hot path
             if scheme.needs_body(request):
                 return True
         return False

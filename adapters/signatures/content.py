@@ -5,33 +5,20 @@ from collections.abc import Callable
 from typing import Any, cast
 from urllib.parse import unquote_to_bytes, urlsplit, urlunsplit
 
-import msgspec
-
 from adapters.errors import VerificationFailed
 from adapters.request import NativeRequest
 from adapters.signatures.declaration import Declaration
 from adapters.signatures.places import Header, HeaderFields, Place, in_body, place
 
-
-class Covered(msgspec.Struct):
-    """All that a signature can cover."""
-
-    request: NativeRequest
-    body: Any
-    """The decoded body, or None."""
-    secret: str
-    signature: str
-    """The one that came with the request."""
-
-
-Part = Callable[[Covered], bytes]
+Part = Callable[[NativeRequest, Any, str, str], bytes]
+"""Some of what a signature covers, of the request, its decoded body (or None), the secret and the signature."""
 
 
 class SignedContent:
     """The declared list `signed`, compiled."""
 
     def __init__(self, declaration: Declaration, fields: HeaderFields | None) -> None:
-        self._parts: list[Part | bytes] = []
+        self._parts: list[Part] = []
         self.headers: list[Header] = []
         entries = declaration.entries("signed")
         self.reads_body = "sorted_form" in entries
@@ -40,16 +27,22 @@ class SignedContent:
         for index, entry in enumerate(entries):
             self._parts.append(self._part(entry, declaration.path(f"signed[{index}]"), fields))
 
-    def message(self, covered: Covered) -> bytes:
+    def message(self, request: NativeRequest, body: Any, secret: str, signature: str) -> bytes:
         """The bytes that were signed. Raises VerificationFailed when a part of them is missing."""
-        return b"".join([part if isinstance(part, bytes) else part(covered) for part in self._parts])
+        message = b""
+        for part in self._parts:  # the raw body stands last nearly always, so that it is copied once
+            message += part(request, body, secret, signature)
+        return message
 
-    def _part(self, entry: Any, key: str, fields: HeaderFields | None) -> Part | bytes:
+    def _part(self, entry: Any, key: str, fields: HeaderFields | None) -> Part:
         if isinstance(entry, str):
-            return _WORDS.get(entry) or entry.encode()
+            return _WORDS.get(entry) or _as_written(entry)
         declaration = Declaration(entry, key)
-        text = declaration.text("text").encode() if "text" in declaration else None
-        part = text if text is not None else self._text_at(place(declaration, fields))
+        part = (
+            _as_written(declaration.text("text"))
+            if "text" in declaration
+            else self._text_at(place(declaration, fields))
+        )
         declaration.finish()
         return part
 
@@ -58,7 +51,7 @@ class SignedContent:
             self.headers.append(where)
             return _header(where)
         self.reads_body = self.reads_body or in_body(where)
-        return lambda covered: to_bytes(where.read(covered.request, covered.body))
+        return lambda request, body, _secret, _signature: to_bytes(where.read(request, body))
 
 
 def to_bytes(text: str) -> bytes:
@@ -66,54 +59,53 @@ def to_bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
+def _as_written(text: str) -> Part:
+    constant = text.encode()
+    return lambda _request, _body, _secret, _signature: constant
+
+
 def _header(where: Header) -> Part:
     name = where.name
-
-    def part(covered: Covered) -> bytes:
-        text = covered.request.headers.get(name) or where.read(covered.request, covered.body)
-        return to_bytes(text)
-
-    return part
+    return lambda request, body, _secret, _signature: to_bytes(request.headers.get(name) or where.read(request, body))
 
 
-def _raw_body(covered: Covered) -> bytes:
-    return covered.request.body
+def _raw_body(request: NativeRequest, _body: Any, _secret: str, _signature: str) -> bytes:
+    return request.body
 
 
-def _url_decoded_body(covered: Covered) -> bytes:
+def _url_decoded_body(request: NativeRequest, _body: Any, _secret: str, _signature: str) -> bytes:
     """JSON that was URL-encoded as a whole after it was signed (ZeptoMail); what is read otherwise is refused."""
-    if not covered.request.body.startswith(b"%") or b"=" in covered.request.body:
+    if not request.body.startswith(b"%") or b"=" in request.body:
         raise VerificationFailed("signature does not match, and the body is not URL-encoded as a whole")
-    return unquote_to_bytes(covered.request.body.replace(b"+", b" "))
+    return unquote_to_bytes(request.body.replace(b"+", b" "))
 
 
-def _raw_body_with_secret(covered: Covered) -> bytes:
+def _raw_body_with_secret(request: NativeRequest, _body: Any, secret: str, signature: str) -> bytes:
     """The raw body with the secret where the signature stands (Unisender Go)."""
-    return covered.request.body.replace(to_bytes(covered.signature), to_bytes(covered.secret))
+    return request.body.replace(to_bytes(signature), to_bytes(secret))
 
 
-def _secret(covered: Covered) -> bytes:
-    return to_bytes(covered.secret)
+def _secret(_request: NativeRequest, _body: Any, secret: str, _signature: str) -> bytes:
+    return to_bytes(secret)
 
 
-def _url(covered: Covered) -> bytes:
+def _url(request: NativeRequest, _body: Any, _secret: str, _signature: str) -> bytes:
     """The URL as the provider knows it: credentials that HTTP moved into the Authorization header are put back."""
-    scheme, _, credentials = covered.request.headers.get("authorization", "").partition(" ")
+    scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "basic":
-        return to_bytes(covered.request.url)
+        return to_bytes(request.url)
     try:
-        parts = urlsplit(covered.request.url)
+        parts = urlsplit(request.url)
         userinfo = b64decode(credentials, validate=True).decode()
     except ValueError as error:
         raise VerificationFailed("the URL or the basic credentials of the request cannot be read") from error
     if "@" in parts.netloc:
-        return to_bytes(covered.request.url)
+        return to_bytes(request.url)
     return to_bytes(urlunsplit(parts._replace(netloc=f"{userinfo}@{parts.netloc}")))
 
 
-def _sorted_form(covered: Covered) -> bytes:
+def _sorted_form(_request: NativeRequest, body: Any, _secret: str, _signature: str) -> bytes:
     """Every form field in the order of the names, each as its name and then its value (Mandrill)."""
-    body = covered.body
     if not isinstance(body, dict):
         raise VerificationFailed("the body is not a form, which the signature would cover")
     fields = sorted(cast("dict[str, Any]", body).items())

@@ -20,6 +20,7 @@ from adapters.signatures.scheme import SECRET_NAMES
 class BasicCredentials:
     """HTTP basic authentication against "user:password"; providers take it from the URL they were given."""
 
+    reads_body = False
     challenge = 'Basic realm="webhooks", charset="UTF-8"'
     carriers = Carriers(headers=frozenset({"authorization"}))
 
@@ -65,6 +66,7 @@ class Token:
     def __init__(self, declaration: Declaration) -> None:
         self.secret_name = declaration.choice("secret", SECRET_NAMES, "token")
         self._place = place(declaration)
+        self.reads_body = in_body(self._place)
         self._prefix = declaration.text("prefix", "") if isinstance(self._place, Header) else ""
         declaration.finish()
         self.carriers = Carriers(
@@ -73,7 +75,7 @@ class Token:
         )
 
     def needs_body(self, request: NativeRequest) -> bool:
-        return in_body(self._place)
+        return self.reads_body
 
     def verify(self, request: NativeRequest, body: Any, secrets: Sequence[str], at: float | None) -> str | None:
         text = self._place.read(request, body)

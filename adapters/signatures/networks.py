@@ -35,6 +35,7 @@ class PublishedNetworks:
     """
 
     secret_name = ""
+    reads_body = False
     challenge: str | None = None
     carriers = NO_PASSWORDS
 

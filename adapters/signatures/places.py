@@ -166,11 +166,15 @@ class BodyPath:
     def read(self, request: NativeRequest, body: Json) -> str:  # noqa: ARG002  every place has the request at hand
         found: Json = body
         for key in self._parents:
-            found = found.get(key) if type(found) is dict else None
-        if type(found) is dict:
-            found = found.get(self._key) if self._repeated is None else self._last(found, self._repeated)
-        else:
+            if type(found) is not dict:
+                break
+            found = found.get(key)
+        if type(found) is not dict:
             found = None
+        elif self._repeated is None:
+            found = found.get(self._key)
+        else:
+            found = self._last(found, self._repeated)
         if type(found) is str:
             return found
         text = _text(found)

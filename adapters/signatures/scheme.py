@@ -28,6 +28,11 @@ class Scheme(Protocol):
         """Where the secret itself travels with the request; nowhere for signatures."""
         ...
 
+    @property
+    def reads_body(self) -> bool:
+        """Whether it ever needs the decoded body: most proofs stand in headers and cover the raw one."""
+        ...
+
     def needs_body(self, request: NativeRequest) -> bool:
         """Whether the body must be decoded for `verify`; not where it refuses the request without looking at that."""
         ...

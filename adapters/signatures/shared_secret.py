@@ -30,7 +30,7 @@ class SharedSecret(SignedScheme):
         self._key_form = declaration.choice("key", KEY_FORMS, "text")
         self._keyed = declaration.choice("construction", ("hmac", "digest"), "hmac") == "hmac"
         self._setup = Setup(declaration.section("setup")) if "setup" in declaration else None
-        self._reads_body = self._reads_body or self._setup is not None
+        self.reads_body = self.reads_body or self._setup is not None
         if not self._keyed and not self.content.covers_secret:
             raise declaration.invalid("signed", "must include the secret, else anyone can make the digest")
         declaration.finish()

@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote
 from adapters.errors import VerificationFailed
 from adapters.request import NativeRequest
 from adapters.signatures.carriers import NO_PASSWORDS
-from adapters.signatures.content import Covered, SignedContent
+from adapters.signatures.content import SignedContent
 from adapters.signatures.declaration import Declaration
 from adapters.signatures.encodings import ENCODINGS
 from adapters.signatures.places import Draft, Header, HeaderFields, Place, in_body, place
@@ -33,7 +33,7 @@ class SignedScheme(ABC):
         self.content = SignedContent(declaration, self.slot.fields)
         self._timestamp = _timestamp(declaration, self.slot.fields)
         self._once = _place_at(declaration, "once", self.slot.fields)
-        self._reads_body = (
+        self.reads_body = (
             self.slot.in_body
             or self.content.reads_body
             or in_body(self._once)
@@ -41,7 +41,7 @@ class SignedScheme(ABC):
         )
 
     def needs_body(self, request: NativeRequest) -> bool:
-        return self._reads_body and (self.slot.in_body or self.slot.is_filled(request))
+        return self.reads_body and (self.slot.in_body or self.slot.is_filled(request))
 
     def verify(self, request: NativeRequest, body: Any, secrets: Sequence[str], at: float | None) -> str | None:
         self._authenticate(request, body, self._keys(request, body, secrets))
@@ -81,7 +81,7 @@ class SignedScheme(ABC):
         signatures = self.slot.read(request, body)
         mistake = self._no_secret
         for secret in secrets:
-            message = self.content.message(Covered(request, body, secret, signatures[0]))
+            message = self.content.message(request, body, secret, signatures[0])
             try:
                 if self._matches(secret, message, signatures):
                     return
@@ -103,7 +103,7 @@ class SignedScheme(ABC):
         if self.slot.in_body:
             self.slot.write(draft, stand_in)
         try:
-            message = self.content.message(Covered(draft.request(), draft.body, secret, stand_in))
+            message = self.content.message(draft.request(), draft.body, secret, stand_in)
         except VerificationFailed as error:
             raise ValueError(f"the request cannot be signed: {error}") from error
         self.slot.write(draft, self.slot.encoding.encode(self._signature(secret, message)))
@@ -132,10 +132,13 @@ class SignatureSlot:
         self._lower = declaration.choice("case", ("lower", "any"), "lower") == "any"
         if self._lower and self.encoding.name != "hex":
             raise declaration.invalid("case", "has a meaning for hex only")
+        self._alone = not (self.fields or self._url_decode or self._prefix or self._separator or self._lower)
         declaration.finish()
 
     def read(self, request: NativeRequest, body: Any) -> list[str]:
         """One or more signatures, as text. Raises VerificationFailed when there is none."""
+        if self._alone and (text := self._place.read(request, body)):
+            return [text]
         if self.fields is not None:
             texts = self.fields.values(request, self._field)
         else:
@@ -193,7 +196,7 @@ class Timestamp:
         if self._unlimited or at is None:
             return
         text = self._place.read(request, body)
-        if not _NUMBER.fullmatch(text):
+        if not (len(text) <= _DIGITS_MAX and text.isascii() and text.isdigit()) and not _NUMBER.fullmatch(text):
             raise VerificationFailed("the timestamp is not a number of seconds or milliseconds since 1970")
         age_s = at - float(text) / self._per_second
         if not age_s <= self._past_s:
@@ -220,7 +223,8 @@ class Timestamp:
 
 
 _UNITS = {"s": 1, "ms": 1000}
-_NUMBER = re.compile(r"[0-9]{1,17}(\.[0-9]{1,9})?")
+_DIGITS_MAX = 17
+_NUMBER = re.compile(rf"[0-9]{{1,{_DIGITS_MAX}}}(\.[0-9]{{1,9}})?")
 
 
 def _timestamp(declaration: Declaration, fields: HeaderFields | None) -> Timestamp | None:
