@@ -76,13 +76,13 @@ def canonical_type(word: str) -> str | None:
     return _CANONICAL.get(word.strip().lower())
 
 
-class Provider(msgspec.Struct, frozen=True):
+class Provider(msgspec.Struct):
     """Where the event came from."""
 
     name: str
     """The mapping: "sendgrid"."""
     source: str
-    """The name of the source that received it."""
+    """The name of the source that received it; filled in by the gateway."""
     event_id: str | None = None
     """The provider's own id of this event, where it has one."""
     event_type: str | None = None

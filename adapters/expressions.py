@@ -62,7 +62,7 @@ def compile_expression(source: str, *, steps_max: int = STEPS_MAX) -> Expression
     run = compiler.closure(parse(source), 0)
     if compiler.repeats:
         run = _weighed(run)
-    return Expression(source, _guarded(source, run, compiler.metered, steps_max))
+    return Expression(source, _guarded(source, run, compiler.metered, steps_max) if compiler.may_fail else run)
 
 
 def _guarded(source: str, run: Closure, metered: bool, steps_max: int) -> Closure:
@@ -96,19 +96,31 @@ def _weighed(run: Closure) -> Closure:
     return weighed
 
 
+_UNFAILING = frozenset(
+    {
+        *("identity", "current", "literal", "field", "index", "subexpression", "index_expression", "pipe"),
+        *("or_expression", "and_expression", "not_expression"),
+    }
+)
+"""Nodes that give a result whatever they are applied to."""
+
+
 class _Compiler:
     """Turns one tree into closures.
 
-    `metered` tells that some node may spend steps, `repeats` that the result may hold a part more than once.
+    `metered` tells that some node may spend steps, `repeats` that the result may hold a part more than once, `may_fail`
+    that an evaluation may raise something.
     """
 
     def __init__(self, source: str) -> None:
         self.source = source
         self.metered = False
         self.repeats = False
+        self.may_fail = False
         self.loops = 0
 
     def closure(self, node: Node, depth: int) -> Closure:
+        self.may_fail |= node["type"] not in _UNFAILING
         if depth >= NESTING_MAX:
             self.refuse(f"nested deeper than {NESTING_MAX} levels", node)
         return _BUILDERS[node["type"]](self, node, depth + 1)

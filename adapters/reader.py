@@ -89,9 +89,7 @@ class Reader(msgspec.Struct, frozen=True):
             reading.quarantined.append(Quarantined(None, str(fault)))
             return reading
         for index, (item, parent) in enumerate(items):
-            if parent is not scope.parent:
-                scope = Scope(scope.request, scope.body, parent)
-            self._read_item(reading, index, item, scope, received_ms)
+            self._read_item(reading, index, item, Scope(scope.request, scope.body, parent), received_ms)
         return reading
 
     def items(self, scope: Scope) -> list[Any]:

@@ -18,7 +18,7 @@ from adapters.mapping_file import Place
 from adapters.shapes import BLOCK_SHAPES, EVENT_SHAPES, OneOf, Shape
 from adapters.tables import Table
 from adapters.times import as_instant
-from adapters.timestamps import ReadMoment, read_timestamp
+from adapters.timestamps import read_timestamp
 from adapters.writing import Value, Writing
 
 IGNORED = "ignored"
@@ -89,12 +89,12 @@ class Rule:
         return _written(self.type, self._fields, self._timestamp, self._shared)
 
 
-def _written(type_: str, fields: Mapping[str, Value], timestamp: ReadMoment, shared: Format) -> ReadEvent:
+def _written(type_: str, fields: Mapping[str, Value], timestamp: Value, shared: Format) -> ReadEvent:
     code = Writing("native_type", "received_ms", "index")
     found = {name: value(code) for name, value in fields.items()}
     with code.only_if(" and ".join(f"{found[name]} is None" for name in _IDENTITIES if name in found) or "True"):
         code.line(f"raise {code.bind(_nobodys, 'refusal')}()")
-    happened = code.local(f"{code.bind(timestamp, 'timestamp')}(item, scope, received_ms)")
+    happened = timestamp(code)
     data = ", ".join(f"{_attribute(name)}={found[name]}" for name in found if name not in _OF_PROVIDER)
     provider = (
         f"{code.bind(Provider, 'Provider')}({code.bind(shared.provider, 'constant')}, '', "

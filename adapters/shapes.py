@@ -124,6 +124,10 @@ _IS_TEXT = "type({0}) is str and {0} and '\\0' not in {0}"
 _WRITTEN_OUT: dict[Shape, str] = {
     as_text: f"{{0}} if {{0}} is None or {_IS_TEXT} else {{1}}({{0}})",
     as_address: f"{{0}} if {_IS_TEXT} and not ('<' in {{0}} or ' ' in {{0}} or ',' in {{0}}) else {{1}}({{0}})",
+    as_whole: "None if {0} is None else {1}({0})",
+    as_smtp_code: "{0} if type({0}) is int and 200 <= {0} <= 599 else {1}({0})",
+    as_enhanced_code: "None if {0} is None else {1}({0})",
+    as_message_id: "None if {0} is None else {1}({0})",
     as_texts: "[] if {0} is None else {1}({0})",
     as_object: "{0} if type({0}) is dict else {1}({0})",
     as_flag: "{0} if {0} is None or {0} is True or {0} is False else {1}({0})",

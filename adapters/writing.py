@@ -52,6 +52,16 @@ class Writing:
         yield
         self._depth -= 1
 
+    @contextmanager
+    def trying(self, fault: type[Exception], otherwise: str) -> Generator[None, None, None]:
+        """What is written meanwhile may raise `fault`, the `mistake` of which the line `otherwise` takes note of."""
+        self.line("try:")
+        self._depth += 1
+        yield
+        self._depth -= 1
+        self.line(f"except {self.bind(fault, 'Fault')} as mistake:")
+        self.line(f"    {otherwise}")
+
     def local(self, text: str) -> str:
         """A new local that holds what `text` gives."""
         name = f"value{len(self._lines)}"

@@ -75,7 +75,7 @@ class Drafts:
     def _event(self, source: Source, receipt_id: int, mapped: MappedEvent, received_at: str) -> NewEvent:
         number = self._next_id()
         data = mapped.data
-        data.provider = msgspec.structs.replace(data.provider, source=source.name)
+        data.provider.source = source.name
         data.received_at = received_at
         return NewEvent(
             id=number,

@@ -14,8 +14,10 @@ class Carriers(NamedTuple):
     headers: frozenset[str] = frozenset()
     query: frozenset[str] = frozenset()
 
-    def without_headers(self, headers: Mapping[str, str]) -> dict[str, str]:
+    def without_headers(self, headers: Mapping[str, str]) -> Mapping[str, str]:
         """The headers with "(hidden)" for what a password stands in; signatures and times stay."""
+        if self.headers.isdisjoint(headers) and _ALWAYS.isdisjoint(headers):
+            return headers
         return {name: HIDDEN if name in self.headers or name in _ALWAYS else text for name, text in headers.items()}
 
     def without_query(self, url: str) -> str:

@@ -51,7 +51,8 @@ class SignedContent:
             self.headers.append(where)
             return _header(where)
         self.reads_body = self.reads_body or in_body(where)
-        return lambda request, body, _secret, _signature: to_bytes(where.read(request, body))
+        read = where.read
+        return lambda request, body, _secret, _signature: read(request, body).encode("utf-8", "surrogatepass")
 
 
 def to_bytes(text: str) -> bytes:

@@ -8,6 +8,7 @@ the time as in a ULID. Primary keys of SQLite are rowids this way, so that no se
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 
 EVENT, RECEIPT, DELIVERY, JOB, BATCH = "evt_", "rcp_", "dlv_", "job_", "bat_"
 
@@ -20,6 +21,7 @@ NODE_BITS, SEQUENCE_BITS = 10, 11
 LOW_BITS = NODE_BITS + SEQUENCE_BITS
 _LOW_MASK = (1 << LOW_BITS) - 1
 _SEQUENCE_MASK = (1 << SEQUENCE_BITS) - 1
+MILLISECONDS_REMEMBERED = 256
 NODES_MAX = 1 << NODE_BITS
 
 
@@ -46,12 +48,15 @@ class IdSource:
 
 def public_id(prefix: str, number: int) -> str:
     """The text that users see: prefix, ten characters of time, five of node and running number."""
-    bits = (number >> LOW_BITS) << 25 | number & _LOW_MASK
-    high, low = bits >> 35, bits & 0x7FFFFFFFF
-    return (
-        f"{prefix}{_PAIRS[high >> 30]}{_PAIRS[high >> 20 & 1023]}{_PAIRS[high >> 10 & 1023]}{_PAIRS[high & 1023]}"
-        f"{_PAIRS[low >> 25]}{_PAIRS[low >> 15 & 1023]}{_PAIRS[low >> 5 & 1023]}{_ALPHABET[low & 31]}"
-    )
+    low = number & _LOW_MASK
+    time = _time_text(number >> LOW_BITS)
+    return f"{prefix}{time}{_PAIRS[low >> 15]}{_PAIRS[low >> 5 & 1023]}{_ALPHABET[low & 31]}"
+
+
+@lru_cache(MILLISECONDS_REMEMBERED)
+def _time_text(unix_ms: int) -> str:
+    """Its ten characters; what comes or goes together shares its time."""
+    return "".join([_PAIRS[unix_ms >> shift & 1023] for shift in (40, 30, 20, 10, 0)])
 
 
 def parse_id(prefix: str, text: str) -> int | None:
