@@ -50,6 +50,7 @@ from app.store.sealing import reseal_secrets
 from app.store.settling import settle_endpoints
 from app.stream import Stream
 from app.tallies import Tallies
+from app.turns import Turns
 from app.vault import Vault
 from app.visits import Visits
 
@@ -85,6 +86,7 @@ class Gateway:
     housekeeping: Housekeeping
     ids: IdSource
     intercom: Intercom
+    turns: Turns
     first_key: str | None
     """The admin key, when this start generated it."""
     is_first_start: bool
@@ -168,6 +170,8 @@ class Gateway:
         settings = self.settings
         self.intercom = Intercom(self.place)
         self._closing.callback(self.intercom.close)
+        self.turns = Turns(self.place.shared_folder)
+        self._closing.callback(self.turns.close)
         self.ids = IdSource(self.node, self.clock.ms)
         self.guard = Guard(settings.allow_networks)
         self.proxies = TrustedProxies(settings.trusted_proxies)

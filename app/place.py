@@ -23,8 +23,8 @@ class Place(msgspec.Struct, frozen=True):
     mouths: tuple[int, ...] = ()
     """By slot, where something is told to that worker."""
 
-    metrics_folder: str = ""
-    """Where the workers count."""
+    shared_folder: str = ""
+    """Where the workers count, and keep to their turns; empty where there is one process."""
 
     @property
     def sends(self) -> bool:

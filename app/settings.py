@@ -153,7 +153,7 @@ class Settings(BaseSettings):
     @property
     def worker_count(self) -> int:
         """How many processes share the work."""
-        return self.workers or min(_usable_cores(), WORKERS_UNASKED_MAX)
+        return self.workers or min(usable_cores(), WORKERS_UNASKED_MAX)
 
     @property
     def base_url(self) -> str:
@@ -161,7 +161,7 @@ class Settings(BaseSettings):
         return self.public_url.rstrip("/") or f"http://{self.host}:{self.port}"
 
 
-def _usable_cores() -> int:
+def usable_cores() -> int:
     """Of this process, which may be told to use fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

@@ -53,6 +53,7 @@ def test_every_usual_measurement_runs_to_its_end_with_all_events_accounted_for(t
         pytest.param("loaded", "at 80 % of capacity, POST to 200, p99", marks=pytest.mark.slow),
         pytest.param("backlog", "2,000 pending, from the start to the first delivery", marks=pytest.mark.slow),
         pytest.param("pages", "throughput with pages open, of that without", marks=pytest.mark.slow),
+        pytest.param("workers", "by 2 workers, batches of 50, delivered and recorded", marks=pytest.mark.slow),
         pytest.param("disk", "on the disk, everything", marks=pytest.mark.slow),
     ],
 )

@@ -200,6 +200,20 @@ async def test_a_key_that_one_worker_revokes_counts_at_none(gateway: Process) ->
     assert await statuses() == {401}
 
 
+async def test_posts_with_one_idempotency_key_are_one_post_whoever_gets_them(gateway: Process) -> None:
+    new = {"url": "http://127.0.0.1:9/hook", "events": "open", "active": False}
+
+    async def create() -> dict[str, Any]:
+        async with api(gateway) as http:
+            return (await http.post("/api/webhooks/manage", json=new, headers={"Idempotency-Key": "one"})).json()
+
+    made = await asyncio.gather(*(create() for _ in range(12)))
+    assert [one for one in made if one != made[0]] == []
+    async with api(gateway) as http:
+        assert len((await http.get("/api/webhooks/manage")).json()["webhooks"]) == 1
+        assert (await http.delete(f"/api/webhooks/manage/{made[0]['id']}")).status_code == 204
+
+
 async def test_the_work_of_a_killed_inbound_worker_is_taken_up_by_the_others(gateway: Process) -> None:
     async with subscribed(gateway) as sink:
         posting = asyncio.create_task(post(gateway, 200))
@@ -255,6 +269,25 @@ async def test_nobody_outlives_the_one_that_started_them(tmp_path: Path) -> None
     await asyncio.to_thread(wait_until_gone, pids)
     gateway.log.close()
     assert "Traceback" not in (tmp_path / "serve.log").read_text()
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_leases_are_taken_over_on_postgresql_as_well(tmp_path: Path, database_url: str) -> None:
+    settings = {"MAILWEIR_WORKERS": "2", "MAILWEIR_POLL_INTERVAL_S": LOOKS_EVERY_S}
+    settings["MAILWEIR_DATABASE_URL"] = database_url
+    gateway = await asyncio.to_thread(started, tmp_path, **settings)
+    try:
+        async with api(gateway) as http:
+            source = {"name": "own", "provider": "generic", "verification": "none"}
+            assert (await http.post("/api/sources", json=source)).status_code == 201
+        async with subscribed(gateway, *[Answer(then="hang")] * 3, Answer()) as sink:
+            posted = await post(gateway, 3)
+            await sink.arrived(3, within_s=WITHIN_S)
+            await kill_one(gateway, DELIVERY)
+            await sink.arrived(6, within_s=WITHIN_S)
+            assert arrived(sink.requests[3:]) == posted
+    finally:
+        await asyncio.to_thread(gateway.stop)
 
 
 @pytest.mark.parametrize(

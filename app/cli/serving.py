@@ -31,15 +31,19 @@ def run_alone(settings: Settings, listener: socket.socket) -> None:
     async def say_hello(gateway: Gateway) -> None:
         click.echo(await banner(gateway))
 
-    run(settings, listener, ALONE, say_hello)
+    run(made(settings, ALONE), listener, say_hello)
 
 
-def run(settings: Settings, listener: socket.socket, place: Place, ready: Ready) -> None:
+def made(settings: Settings, place: Place) -> "Watched":
+    """The application, whose gateway is not open yet."""
+    return Watched(create_app(settings, place))
+
+
+def run(app: "Watched", listener: socket.socket, ready: Ready) -> None:
     """Serves on what listens already; `ready` is called when it does.
 
     Raises Misconfigured when the gateway cannot be opened.
     """
-    app = Watched(create_app(settings, place))
     with suppress(KeyboardInterrupt), suppress(SystemExit):  # a failed start is told by the next lines
         _Server(_uvicorn(app), app, ready).run([listener])
     with explained():

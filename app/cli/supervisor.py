@@ -204,7 +204,7 @@ class _Team:
             predecessor=worker.predecessor,
             ear=worker.ears.fileno(),
             mouths=tuple(other.mouth.fileno() for other in self._workers),
-            metrics_folder=self._counted,
+            shared_folder=self._counted,
         )
         start = Start(
             place=place,

@@ -48,7 +48,7 @@ class Control:
                 self._may_go.set()
         except OSError:
             pass
-        shutil.rmtree(self._place.metrics_folder, ignore_errors=True)
+        shutil.rmtree(self._place.shared_folder, ignore_errors=True)
         os._exit(LEFT_ALONE)
 
 
@@ -75,19 +75,20 @@ def _count_in_files(place: Place) -> None:
     """To be called before anything is imported that counts; who takes over a place goes on in its files."""
     from prometheus_client import values
 
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = place.metrics_folder  # noqa: TID251 - the library takes it from nowhere else
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = place.shared_folder  # noqa: TID251 - the library takes it from nowhere else
     values.ValueClass = values.MultiProcessValue(lambda: place.slot)  # pyright: ignore[reportUnknownMemberType]
 
 
 def _take_in(settings: Settings, start: Start, control: Control) -> None:
-    from app.cli.serving import run
+    from app.cli.serving import made, run
     from app.gateway import Gateway
 
     async def tell(gateway: Gateway) -> None:
         control.tell(Ready(gateway.node))
 
+    app = made(settings, start.place)
     control.wait_to_go()
-    run(settings, socket.socket(fileno=start.listener), start.place, tell)
+    run(app, socket.socket(fileno=start.listener), tell)
 
 
 def _deliver(settings: Settings, place: Place, control: Control) -> None:

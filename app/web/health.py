@@ -45,7 +45,7 @@ async def metrics(request: AnyRequest) -> Response[bytes]:
     """Show what was counted, for Prometheus."""
     gateway = gateway_of(request)
     await _count_open(gateway)
-    return Response(exposition(gateway.place.metrics_folder), media_type=EXPOSITION_TYPE)
+    return Response(exposition(gateway.place.shared_folder), media_type=EXPOSITION_TYPE)
 
 
 async def _count_open(gateway: Gateway) -> None:

@@ -1,7 +1,8 @@
 """`Idempotency-Key`: a POST that comes again is answered with the first answer, and nothing is done twice.
 
 Only answers of success are kept: after an error nothing was done, and the next try counts as the first. Two requests
-with one key wait for each other within this process. What one API key was answered, another is not: it may be a secret.
+with one key wait for each other, whichever workers of this gateway they are with. What one API key was answered,
+another is not: it may be a secret.
 """
 
 import asyncio
@@ -42,7 +43,8 @@ class IdempotentPosts(ASGIMiddleware):
         principal = cast("Principal", scope["auth"])
         key = f"{principal.key_id} {_checked(given.decode('latin-1'))}"
         lock = self._locks.setdefault((principal.environment_id, key), asyncio.Lock())
-        async with lock:
+        turns = cast("Gateway", scope["litestar_app"].state.gateway).turns
+        async with lock, turns.of(f"{principal.environment_id} {key}"):
             await _answer_once(key, principal, scope, receive, send, next_app)
 
 

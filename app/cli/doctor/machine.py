@@ -15,7 +15,7 @@ from adapters.catalog import Catalog
 from adapters.errors import MappingInvalid
 from app import __version__
 from app.cli.doctor.findings import Finding, ok, warning, wrong
-from app.settings import Settings
+from app.settings import Settings, usable_cores
 from app.vault import KEY_FILE
 
 DISK_BYTES_MIN, DISK_BYTES_ENOUGH = 200 * 1024**2, 2 * 1024**3
@@ -34,6 +34,7 @@ def look_at_machine(settings: Settings, database_folder: Path | None) -> Iterato
         yield _disk(database_folder)
     yield _secret_key(settings)
     yield _mappings(settings.mappings_dir)
+    yield _workers(settings.worker_count)
     yield _public_url(settings)
     yield _port(settings)
 
@@ -89,6 +90,15 @@ def _mappings(folder: Path | None) -> Finding:
         return wrong("mappings", f"{mistake}", "mailweir mappings check, and MAILWEIR_MAPPINGS_DIR")
     where = "" if folder is None else f", those in {folder} included"
     return ok("mappings", f"{len(catalog.names())} providers can be read{where}.")
+
+
+def _workers(number: int) -> Finding:
+    cores = usable_cores()
+    says = f"{number} processes share the work" if number > 1 else "One process does everything"
+    says += f", on {cores} {'core' if cores == 1 else 'cores'}."
+    if number > max(2, cores):
+        return warning("workers", says, "fewer take less memory and do as much: MAILWEIR_WORKERS")
+    return ok("workers", says)
 
 
 def _public_url(settings: Settings) -> Finding:
