@@ -79,6 +79,11 @@ class Tallies:
         end = min(rest.stop, now - now % HOUR_MS + HOUR_MS)
         return found | await self._of_hours(environment_id, kind, rest, end)
 
+    def forget(self) -> None:
+        """Reads everything anew; for whoever has written what is past."""
+        self._remembered = OrderedDict()
+        self._size = 0
+
     async def totals(self, environment_id: int, kind: str, starts: range) -> BySubject:
         """The counts of all the buckets together, by source or endpoint."""
         return merged(list((await self.read(environment_id, kind, starts)).values()))
@@ -92,11 +97,13 @@ class Tallies:
         missing = [start for start, one in known.items() if one is None]
         old = [start for start, one in known.items() if one is not None and one[1] <= now]
         found = {start: one[0] for start, one in known.items() if one is not None}
+        remembered = self._remembered
         for stretch in _stretches([*missing, *old[:RENEWED_MAX]], length):
             read = await self._read(environment_id, kind, stretch)
             for start in stretch:
                 found[start] = read.get(start, {})
-                self._remember((environment_id, kind, length, start), found[start])
+                if remembered is self._remembered:  # nobody said meanwhile that it is to be forgotten
+                    self._remember((environment_id, kind, length, start), found[start])
         return {start: found[start] for start in starts}
 
     async def _of_hours(self, environment_id: int, kind: str, starts: range, end: int) -> dict[int, BySubject]:

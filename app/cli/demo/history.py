@@ -111,6 +111,7 @@ class History:
                 if one.manner == ON_TIME:
                     self._deliver(page, page.arrivals[-1])
             await self._gateway.ledger.run(page.write)
+            self._gateway.tallies.forget()
 
     def _number(self, at: int) -> int:
         self._numbers[at] += 1

@@ -245,3 +245,6 @@ async def test_what_pages_ask_for_is_read_ahead(small_api: Api) -> None:
     await add_an_event(small_api, hour - 2 * HOUR_MS)
     found = await tallies.totals(1, "source", RANGES["7d"].starts(clock.ms()))
     assert found == {1: {"event.email.delivered": 1}}
+    tallies.forget()
+    found = await tallies.totals(1, "source", RANGES["7d"].starts(clock.ms()))
+    assert found == {1: {"event.email.delivered": 2}}
