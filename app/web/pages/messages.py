@@ -6,7 +6,7 @@ import msgspec
 from litestar import get
 from litestar.response import Redirect, Template
 
-from app.web.pages.forms import Given, read_filters
+from app.web.pages.forms import ROWS_MAX, Given, read_filters
 from app.web.pages.rendering import page
 from app.web.problems import AnyRequest
 from app.web.timelines import TimelineQuery, message_timeline, recipient_timeline
@@ -53,7 +53,7 @@ async def search_messages(request: AnyRequest) -> Template | Redirect:
 async def show_message(request: AnyRequest) -> Template:
     """The timeline of one message, in the order in which things happened."""
     query = read_filters(request, MessageQuery)
-    found = await message_timeline(request, query.id, query)
+    found = await message_timeline(request, query.id, _bounded(query))
     given = Given(request)
     return page(request, "message.html", message=found, given=given, status=200 if found else 404)
 
@@ -64,8 +64,12 @@ async def show_recipient(request: AnyRequest) -> Template | Redirect:
     query = read_filters(request, RecipientQuery)
     if not query.address:
         return Redirect("/messages", status_code=303)
-    found = await recipient_timeline(request, query.address, query)
+    found = await recipient_timeline(request, query.address, _bounded(query))
     return page(request, "recipient.html", recipient=found, sentences=REASONS, given=Given(request))
+
+
+def _bounded(query: TimelineQuery) -> TimelineQuery:
+    return msgspec.structs.replace(query, limit=min(query.limit, ROWS_MAX))
 
 
 MESSAGES = [search_messages, show_message, show_recipient]

@@ -7,6 +7,7 @@ key is most alike. Values that say too little by themselves (true, 3) are linked
 
 import json
 import re
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias, cast
 
@@ -22,6 +23,7 @@ Path: TypeAlias = tuple[str | int, ...]
 LINES_MAX = 600
 TEXT_CHARS_MAX = 600
 LEAVES_MAX = 2_000
+"""Of a native item; of an event no more than lines are shown."""
 HELD_CHARS_MIN = 5
 NUMBER_TELLING_MIN = 100
 OUR_OWN: Collection[Path] = {
@@ -58,16 +60,18 @@ class Links(NamedTuple):
     unified: Mapping[Path, int]
 
 
-class _Native(NamedTuple):
-    leaf: Leaf
-    form: str | None
+class _Natives(NamedTuple):
+    """The native leaves by their form, and those that are texts in small letters."""
+
+    by_form: Mapping[str, Sequence[Leaf]]
+    texts: Sequence[tuple[str, Leaf]]
 
 
 def link(native: Any, unified: Any) -> Links:
     """Which native value each value of the event was made of, as far as that can be seen."""
-    natives = [_Native(leaf, _form(leaf.value)) for leaf in _leaves(native)]
+    natives = _natives(native)
     in_native, in_unified = dict[Path, int](), dict[Path, int]()
-    for leaf in _leaves(unified):
+    for leaf in _leaves(unified, LINES_MAX):
         origin = None if leaf.path in OUR_OWN else _origin(leaf, natives)
         if origin is not None:
             in_unified[leaf.path] = in_native.setdefault(origin.path, len(in_native) + 1)
@@ -85,15 +89,25 @@ def shown(value: Any, links: Mapping[Path, int], unmapped: Collection[str] = ())
     return Markup("\n").join(lines)
 
 
-def _origin(leaf: Leaf, natives: Sequence[_Native]) -> Leaf | None:
+def _natives(native: Any) -> _Natives:
+    by_form, texts = defaultdict[str, list[Leaf]](list), list[tuple[str, Leaf]]()
+    for leaf in _leaves(native, LEAVES_MAX):
+        if (form := _form(leaf.value)) is not None:
+            by_form[form].append(leaf)
+        if isinstance(leaf.value, str):
+            texts.append((leaf.value.lower(), leaf))
+    return _Natives(by_form, texts)
+
+
+def _origin(leaf: Leaf, natives: _Natives) -> Leaf | None:
     """The native leaf behind a unified one."""
     form = _form(leaf.value)
     if form is None:
         return None
-    equal = [native.leaf for native in natives if native.form == form]
+    equal = natives.by_form.get(form, ())
     if not _is_telling(leaf.value):
         return next((native for native in equal if native.key == leaf.key), None)
-    found = equal or [native.leaf for native in natives if _holds(native.leaf.value, form)]
+    found = equal or [native for text, native in natives.texts if _holds(text, form)]
     return max(found, key=lambda native: _likeness(native, leaf), default=None)
 
 
@@ -122,20 +136,20 @@ def _is_telling(value: Any) -> bool:
     return len(value) > 1 if isinstance(value, str) else isinstance(value, int | float) and value >= NUMBER_TELLING_MIN
 
 
-def _holds(value: Any, form: str) -> bool:
+def _holds(text: str, form: str) -> bool:
     """Whether a longer native text has it inside: an address in angle brackets, a code in an answer."""
-    if not isinstance(value, str) or len(value) <= len(form):
+    if len(text) <= len(form):
         return False
     if len(form) >= HELD_CHARS_MIN:
-        return form in value.lower()
-    return len(form) == 3 and form.isdecimal() and re.search(rf"\b{form}\b", value) is not None
+        return form in text
+    return len(form) == 3 and form.isdecimal() and re.search(rf"\b{form}\b", text) is not None
 
 
-def _leaves(value: Any) -> Iterator[Leaf]:
-    """The leaves in their order, LEAVES_MAX at most; without recursion, because a stranger chose the depth."""
+def _leaves(value: Any, leaves_max: int) -> Iterator[Leaf]:
+    """The leaves in their order, so many at most; without recursion, because a stranger chose the depth."""
     waiting: list[Leaf] = [Leaf((), value)]
     given = 0
-    while waiting and given < LEAVES_MAX:
+    while waiting and given < leaves_max:
         path, part = waiting.pop()
         if isinstance(part, dict):
             entries = cast("dict[str, Any]", part)
