@@ -7,18 +7,18 @@ RUN_READY := .venv/.ready-run
 TEST_READY := .venv/.ready-test
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run demo test check format bench figures screenshots constraints clean help
+.PHONY: run demo test check format bench figures screenshots compiled constraints clean help
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
-run: $(RUN_READY) ## serve on http://127.0.0.1:8420 with SQLite under ./data
+run: $(RUN_READY) compiled ## serve on http://127.0.0.1:8420 with SQLite under ./data
 	@$(BIN)/mailweir serve
 
-demo: $(RUN_READY) ## a gateway at work, with a day behind it, in a temporary database
+demo: $(RUN_READY) compiled ## a gateway at work, with a day behind it, in a temporary database
 	@$(BIN)/mailweir demo
 
-test: $(TEST_READY) ## the whole suite, on SQLite and on a real PostgreSQL
+test: $(TEST_READY) compiled ## the whole suite, on SQLite and on a real PostgreSQL
 	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 check: $(TEST_READY) ## format, lint, types, architecture
@@ -32,15 +32,19 @@ format: $(TEST_READY) ## format and mend what the linter can
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench: $(TEST_READY) ## measure throughput and latency on this machine
+bench: $(TEST_READY) compiled ## measure throughput and latency on this machine
 	@$(BIN)/python -m bench
 
-figures: $(TEST_READY) ## measure all of it, an hour, and write the tables of docs/performance.md
+figures: $(TEST_READY) compiled ## measure all of it, an hour, and write the tables of docs/performance.md
 	@$(BIN)/python -m bench --page docs/performance.md
 	@$(BIN)/python -m bench --only others --page docs/performance.md
 
 screenshots: $(TEST_READY) ## take the pictures of the README anew; needs Chromium
 	@$(BIN)/python docs/screenshots.py
+
+# Where the environment forbids Python to keep its bytecode, each process would compile all sources anew.
+compiled: $(RUN_READY)
+	@$(BIN)/python -m compileall -q app adapters mappings
 
 constraints: ## choose anew the exact versions to install, with their hashes
 	@$(PYTHON) -m venv .venv-constraints && .venv-constraints/bin/pip install --quiet uv

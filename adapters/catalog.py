@@ -1,7 +1,7 @@
 """The adapters there are: those shipped in `mappings`, then the user's own, which may replace them."""
 
 import gc
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Collection, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
 from functools import cache
@@ -19,50 +19,63 @@ FILE_BYTES_MAX = 1024**2
 
 
 class Catalog:
-    """Adapters by name."""
+    """Adapters by name. One that is shipped is compiled when it is first asked for; most are never used."""
 
-    def __init__(self, adapters: Iterable[Adapter]) -> None:
+    def __init__(self, adapters: Iterable[Adapter], shipped: Collection[str] = ()) -> None:
+        """`shipped` are providers whose own mapping is taken unless one of the `adapters` has the name."""
         self._adapters: Mapping[str, Adapter] = {adapter.name: adapter for adapter in adapters}
+        self._shipped = shipped
 
     @classmethod
     def load(cls, extra_dir: Path | None = None) -> "Catalog":
-        """The shipped mappings and those in `extra_dir`. Raises `MappingInvalid` for the first that is wrong."""
+        """The shipped mappings and those in `extra_dir`. Raises `MappingInvalid` for the first of these that is wrong.
+
+        Those that are shipped are known to be sound.
+        """
         own = [load_file(path) for path in own_files(extra_dir)] if extra_dir is not None else []
-        return cls([*_shipped(), *own])
+        return cls(own, _shipped_names())
 
     def extended(self, adapters: Iterable[Adapter]) -> "Catalog":
         """This catalog with those added, or put in place of their namesakes."""
-        return Catalog([*self._adapters.values(), *adapters])
+        return Catalog([*self._adapters.values(), *adapters], self._shipped)
 
     def get(self, name: str) -> Adapter:
         """Raises `UnknownProvider`, which names the closest and all others."""
-        adapter = self._adapters.get(name)
-        if adapter is None:
-            raise UnknownProvider(self._unknown(name))
-        return adapter
+        if name in self._adapters:
+            return self._adapters[name]
+        if name in self._shipped:
+            return _shipped(name)
+        raise UnknownProvider(self._unknown(name))
 
     def names(self) -> list[str]:
-        return sorted(self._adapters)
+        return sorted({*self._adapters, *self._shipped})
+
+    def all(self) -> list[Adapter]:
+        """Every adapter, by name; the first time it takes a quarter of a second."""
+        return [self.get(name) for name in self.names()]
 
     def recognize(self, request: NativeRequest) -> list[Adapter]:
         """The providers whose requests look like this one; which of them sent it, a signature must tell."""
-        return [adapter for adapter in self._adapters.values() if adapter.recognizes(request)]
+        return [adapter for adapter in self.all() if adapter.recognizes(request)]
 
     def _unknown(self, name: str) -> str:
-        close = get_close_matches(name.lower(), self._adapters, n=1)
+        close = get_close_matches(name.lower(), self.names(), n=1)
         hint = f"did you mean '{close[0]}'? " if close else ""
         return f"no provider is called '{name:.80}'; {hint}known are {', '.join(self.names())}"
 
 
 @cache
-def _shipped() -> tuple[Adapter, ...]:
+def _shipped_names() -> frozenset[str]:
+    files = (Path(entry.name) for entry in resources.files("mappings").iterdir())
+    return frozenset(file.stem for file in files if file.suffix == SUFFIXES[0])
+
+
+@cache
+def _shipped(provider: str) -> Adapter:
     """What is installed does not change while the program runs, and adapters keep nothing of what they read."""
-    files = [entry for entry in resources.files("mappings").iterdir() if entry.name.endswith(SUFFIXES)]
+    name = f"{provider}{SUFFIXES[0]}"
     with _uncollected():
-        return tuple(
-            _load(entry.name, entry.name, entry.read_text("utf-8"))
-            for entry in sorted(files, key=lambda entry: entry.name)
-        )
+        return _load(name, name, resources.files("mappings").joinpath(name).read_text("utf-8"))
 
 
 @contextmanager
@@ -119,7 +132,7 @@ def mapping_text(provider: str, extra_dir: Path | None = None) -> str | None:
     if own:
         return read_file(own[0])
     shipped = resources.files("mappings").joinpath(f"{provider}{SUFFIXES[0]}")
-    return shipped.read_text("utf-8") if provider in {adapter.name for adapter in _shipped()} else None
+    return shipped.read_text("utf-8") if provider in _shipped_names() else None
 
 
 def _load(name: str, path: str, text: str) -> Adapter:

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from litestar import Litestar, Router
+from litestar.plugins import PluginProtocol
 
 from app.gateway import Gateway
 from app.intercom import REVOKED
@@ -41,6 +42,11 @@ from app.web.wrong_keys import WrongKeys
 
 class Mailweir(Litestar):
     """The application. What providers post is taken before the framework's routing, which would be half its cost."""
+
+    @staticmethod
+    def _get_default_plugins(plugins: list[PluginProtocol]) -> list[PluginProtocol]:
+        """None: no route takes or gives what pydantic or attrs made, and what is for that loads much."""
+        return plugins
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answers one request, or runs the lifespan."""

@@ -84,7 +84,7 @@ def adapters_alone(rig: Rig, _folder: Path, options: Options) -> list[Figure]:
     """Verified, decoded and normalized, without HTTP and store, on the server's core."""
     measured: dict[str, list[float]] = told_by(Worker(readings.measure, rig.server_core, options.runs))
     return [
-        Figure("all mappings compiled at the start", "s", measured["compile_s"]),
+        Figure("all mappings compiled", "s", measured["compile_s"]),
         Figure(
             f"SendGrid, {readings.BATCH} events verified and normalized",
             "events/s",

@@ -1,9 +1,8 @@
 """Why the gateway, or its database, could not be opened: in a sentence where it is the operator's to mend."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 
-from asyncpg.exceptions import PostgresError
 from sqlalchemy.exc import SQLAlchemyError
 
 from adapters.errors import MappingInvalid
@@ -31,10 +30,17 @@ def explained() -> Generator[None]:
         yield
     except _SAY_WHAT_TO_CHANGE as error:
         raise Misconfigured(str(error)) from error
-    except (SQLAlchemyError, PostgresError, OSError) as error:  # asyncpg's own is what a refused login raises
+    except (SQLAlchemyError, OSError, *_of_the_driver()) as error:
         raise Misconfigured(
             f"the database cannot be used; check MAILWEIR_DATABASE_URL: {_first_line(error)}"
         ) from error
+
+
+def _of_the_driver() -> Sequence[type[Exception]]:
+    """What asyncpg raises by itself, as for a refused login; it is loaded for this only where something was raised."""
+    from asyncpg.exceptions import PostgresError
+
+    return [PostgresError]
 
 
 def _first_line(error: Exception) -> str:

@@ -4,6 +4,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -24,7 +25,9 @@ Query = TypeVar("Query", bound=sa.Select[*tuple[Any, ...]])
 
 READERS_MAX = 8
 SQLITE_BUSY_TIMEOUT_S = 5
-SQLITE_CACHE_KIB = 32_768
+SQLITE_CACHE_KIB = 2_048
+SQLITE_WRITER_CACHE_KIB = 8_192
+"""The writer goes through all indexes with every event. What is not in these caches is in the system's."""
 SQLITE_CHECKPOINT_PAGES = 8_000
 """32 MB of log before its pages go into the database: the pages of the indexes change often and go there once."""
 
@@ -46,7 +49,7 @@ def open_engine(database_url: str) -> AsyncEngine:
         connect_args={"timeout": SQLITE_BUSY_TIMEOUT_S},
         hide_parameters=True,
     )
-    event.listen(engine.sync_engine, "connect", _durable)
+    event.listen(engine.sync_engine, "connect", partial(_durable, cache_kib=SQLITE_CACHE_KIB))
     event.listen(engine.sync_engine, "begin", _begin)
     return engine
 
@@ -66,7 +69,7 @@ def parse_url(database_url: str) -> sa.URL:
     return url
 
 
-def _durable(connection: Any, _entry: ConnectionPoolEntry) -> None:
+def _durable(connection: Any, _entry: ConnectionPoolEntry, *, cache_kib: int) -> None:
     """Every SQLite connection: write-ahead log, synced to the disk at each commit; `_begin` begins transactions.
 
     `auto_vacuum` counts for a new file alone, and before anything else has written to it.
@@ -79,7 +82,7 @@ def _durable(connection: Any, _entry: ConnectionPoolEntry) -> None:
         "synchronous=FULL",
         "foreign_keys=ON",
         "temp_store=MEMORY",
-        f"cache_size=-{SQLITE_CACHE_KIB}",
+        f"cache_size=-{cache_kib}",
         f"wal_autocheckpoint={SQLITE_CHECKPOINT_PAGES}",
     ):
         cursor.execute(f"PRAGMA {pragma}")
@@ -198,7 +201,7 @@ class _SqliteWriter:
         self._connection = connection
         self._turns = turns
         self._engine = sa.create_engine("sqlite://", creator=connection.raw, poolclass=StaticPool, hide_parameters=True)
-        event.listen(self._engine, "connect", _durable)
+        event.listen(self._engine, "connect", partial(_durable, cache_kib=SQLITE_WRITER_CACHE_KIB))
         event.listen(self._engine, "begin", _begin_writing)
 
     @classmethod

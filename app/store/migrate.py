@@ -7,20 +7,23 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from app.store import tables
 from app.store.errors import DatabaseTooNew, is_locked
 from app.store.transactions import alone, writing
 
 HEAD = "0016"
-"""The newest revision under `migrations/versions`; a database that is there needs nothing, not even Alembic."""
+"""The newest revision under `migrations/versions`; without an older database Alembic is not even loaded."""
 
 TURN_WITHIN_S = 120.0
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
-_VERSION = sa.table("alembic_version", sa.column("version_num", sa.String))
+_VERSION = sa.Table(  # as Alembic makes it
+    "alembic_version", sa.MetaData(), sa.Column("version_num", sa.String(32), primary_key=True)
+)
 
 
 async def migrate(engine: AsyncEngine) -> bool:
-    """Upgrades to `HEAD`; True when there was something to do. Nodes that start together take turns.
+    """Brings the tables to `HEAD`; True when there was something to do. Nodes that start together take turns.
 
     Raises DatabaseTooNew, having changed nothing, when a newer version was here.
     """
@@ -29,7 +32,7 @@ async def migrate(engine: AsyncEngine) -> bool:
         try:
             async with writing(engine) as connection:
                 await alone(engine, connection)
-                await connection.run_sync(_upgrade)
+                await connection.run_sync(_bring_to_head)
         except DBAPIError as error:
             # SQLite waits five seconds for whoever writes; a large database takes longer to change.
             if not is_locked(error) or monotonic() > until:
@@ -51,8 +54,24 @@ def _revision(connection: sa.Connection) -> str | None:
     return connection.scalar(sa.select(_VERSION.c.version_num))
 
 
-def _upgrade(connection: sa.Connection) -> None:
+def _bring_to_head(connection: sa.Connection) -> None:
     """Within the caller's transaction: both databases can take back what changes tables."""
+    revision = _revision(connection)
+    if revision is None:
+        _make(connection)
+    elif revision != HEAD:  # who had this turn before has left nothing to do
+        follow_revisions(connection)
+
+
+def _make(connection: sa.Connection) -> None:
+    """The tables of the code, to which the revisions lead too, without Alembic: it would stay in memory for good."""
+    tables.SQLModel.metadata.create_all(connection, checkfirst=False)
+    _VERSION.create(connection)
+    connection.execute(sa.insert(_VERSION).values(version_num=HEAD))
+
+
+def follow_revisions(connection: sa.Connection) -> None:
+    """Runs what leads from the tables as they are, or from none, to those of the code. Raises DatabaseTooNew."""
     from alembic import command  # imported here: it takes longer than all that a usual start needs
     from alembic.config import Config
     from alembic.script import ScriptDirectory

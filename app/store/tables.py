@@ -113,6 +113,9 @@ def table_of(row: type[SQLModel]) -> sa.Table:
 class _Row(SQLModel):
     """Names each table after its class: ApiKeyRow is kept in api_key."""
 
+    # Rows are not validated: the schema that pydantic would do it with is never built.
+    model_config = {"defer_build": True}
+
     @declared_attr.directive  # pyright: ignore[reportArgumentType]
     @classmethod
     def __tablename__(cls) -> str:  # pyright: ignore[reportIncompatibleVariableOverride] - as SQLModel's own

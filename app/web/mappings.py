@@ -1,9 +1,12 @@
 """The providers there are: `/api/mappings`."""
 
+import asyncio
+
 import msgspec
 from litestar import Router, get
 from litestar.params import FromPath
 
+from adapters.adapter import Adapter
 from adapters.errors import MappingInvalid, UnknownProvider
 from app.gateway import Gateway
 from app.web.context import ApiRequest, gateway_of
@@ -71,7 +74,7 @@ async def list_mappings(request: ApiRequest) -> MappingList:
     gateway = gateway_of(request)
     broken = gateway.mapping_files.broken
     return MappingList(
-        data=[_shown(gateway, name) for name in gateway.catalog.names()],
+        data=[_shown(gateway, adapter) for adapter in await asyncio.to_thread(gateway.catalog.all)],
         errors=[_mistake(broken[name]) for name in sorted(broken)],
     )
 
@@ -80,7 +83,8 @@ async def list_mappings(request: ApiRequest) -> MappingList:
 async def get_mapping(request: ApiRequest, provider: FromPath[str]) -> Mapping:
     """Show one provider."""
     try:
-        return _shown(gateway_of(request), provider)
+        gateway = gateway_of(request)
+        return _shown(gateway, gateway.catalog.get(provider))
     except UnknownProvider as unknown:
         raise not_found("mapping", provider[:100]) from unknown
 
@@ -88,8 +92,8 @@ async def get_mapping(request: ApiRequest, provider: FromPath[str]) -> Mapping:
 MAPPINGS = Router("/mappings", route_handlers=[list_mappings, get_mapping, try_mapping], tags=["Mappings"])
 
 
-def _shown(gateway: Gateway, provider: str) -> Mapping:
-    adapter, mistake = gateway.catalog.get(provider), gateway.mapping_files.broken.get(provider)
+def _shown(gateway: Gateway, adapter: Adapter) -> Mapping:
+    mistake = gateway.mapping_files.broken.get(adapter.name)
     return Mapping(
         provider=adapter.name,
         title=adapter.title,

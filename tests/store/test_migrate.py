@@ -17,10 +17,21 @@ from sqlmodel import SQLModel
 from app.store import migrations
 from app.store.engine import open_engine
 from app.store.errors import DatabaseTooNew
-from app.store.migrate import HEAD, current_revision, migrate
+from app.store.migrate import HEAD, current_revision, follow_revisions, migrate
 from app.store.transactions import writing
 
 pytestmark = pytest.mark.anyio
+
+_MIGRATING = """
+import asyncio, sys
+from app.store.engine import open_engine
+from app.store.migrate import migrate
+async def main():
+    engine = open_engine(sys.argv[1])
+    await migrate(engine)
+    await engine.dispose()
+asyncio.run(main())
+"""
 
 
 @pytest.fixture
@@ -35,14 +46,26 @@ def _differences(connection: sa.Connection) -> list[object]:
     return compare_metadata(context, SQLModel.metadata)
 
 
-async def test_the_revisions_make_exactly_the_tables_of_the_code(engine: AsyncEngine) -> None:
+async def test_the_revisions_make_exactly_the_tables_of_the_code(empty: AsyncEngine) -> None:
+    async with writing(empty) as connection:
+        await connection.run_sync(follow_revisions)
+        assert await connection.run_sync(_differences) == []
+        assert await connection.run_sync(_indexes_found) == _indexes_declared()
+    assert await migrate(empty) is False
+
+
+async def test_an_empty_database_gets_the_tables_and_indexes_of_the_code_at_once(engine: AsyncEngine) -> None:
     async with engine.connect() as connection:
         assert await connection.run_sync(_differences) == []
-
-
-async def test_every_index_is_made_with_its_columns_and_condition(engine: AsyncEngine) -> None:
-    async with engine.connect() as connection:
         assert await connection.run_sync(_indexes_found) == _indexes_declared()
+
+
+async def test_an_empty_database_is_made_without_loading_the_migrations(tmp_path: Path) -> None:
+    url = f"sqlite+aiosqlite:///{tmp_path}/mailweir.db"
+    done = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", f"{_MIGRATING}\nassert 'alembic' not in sys.modules", url
+    )
+    assert await done.wait() == 0
 
 
 def _indexes_found(connection: sa.Connection) -> set[tuple[str, tuple[str | None, ...], bool, bool]]:
@@ -103,17 +126,7 @@ async def test_two_nodes_that_start_together_take_turns(empty: AsyncEngine) -> N
 
 
 async def test_two_processes_that_start_together_take_turns(empty_database_url: str) -> None:
-    program = (
-        "import asyncio, sys\n"
-        "from app.store.engine import open_engine\n"
-        "from app.store.migrate import migrate\n"
-        "async def main():\n"
-        "    engine = open_engine(sys.argv[1])\n"
-        "    await migrate(engine)\n"
-        "    await engine.dispose()\n"
-        "asyncio.run(main())\n"
-    )
-    start = [sys.executable, "-W", "error", "-c", program, empty_database_url]
+    start = [sys.executable, "-W", "error", "-c", _MIGRATING, empty_database_url]
     processes = [await asyncio.create_subprocess_exec(*start) for _ in range(3)]
     assert [await process.wait() for process in processes] == [0, 0, 0]
 

@@ -85,11 +85,11 @@ def _secret_key(settings: Settings) -> Finding:
 
 def _mappings(folder: Path | None) -> Finding:
     try:
-        catalog = Catalog.load(folder)
+        adapters = Catalog.load(folder).all()
     except (MappingInvalid, OSError) as mistake:
         return wrong("mappings", f"{mistake}", "mailweir mappings check, and MAILWEIR_MAPPINGS_DIR")
     where = "" if folder is None else f", those in {folder} included"
-    return ok("mappings", f"{len(catalog.names())} providers can be read{where}.")
+    return ok("mappings", f"{len(adapters)} providers can be read{where}.")
 
 
 def _workers(number: int) -> Finding:

@@ -1,5 +1,6 @@
 """The way to a new source: choose the provider, tell it the URL, paste its key."""
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -80,7 +81,7 @@ async def make_source(request: AnyRequest) -> Template | Redirect:
 async def _choosing(request: AnyRequest, looked_for: str) -> Template:
     gateway = gateway_of(request)
     present = [source.provider for source in await all_sources(request)]
-    offers = [_offer(gateway.catalog.get(name), present) for name in gateway.catalog.names()]
+    offers = [_offer(adapter, present) for adapter in await asyncio.to_thread(gateway.catalog.all)]
     words = looked_for.lower().split()
     found = [offer for offer in offers if all(word in _searched(offer) for word in words)]
     return page(request, "wizard_providers.html", offers=found, given=Given(request))
