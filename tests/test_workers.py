@@ -20,6 +20,7 @@ from typing import Any
 import httpx
 import pytest
 
+from app.cli.supervisor import RESTART_WAITS_S, Worker
 from app.place import DELIVERY, INBOUND
 from app.store.engine import parse_url
 from app.store.locks import sqlite_file
@@ -288,6 +289,14 @@ async def test_leases_are_taken_over_on_postgresql_as_well(tmp_path: Path, datab
             assert arrived(sink.requests[3:]) == posted
     finally:
         await asyncio.to_thread(gateway.stop)
+
+
+def test_a_worker_that_dies_again_and_again_is_waited_with_longer_each_time() -> None:
+    worker = Worker(INBOUND, 1)
+    assert [worker.mourn() for _ in range(len(RESTART_WAITS_S) + 1)] == [*RESTART_WAITS_S, RESTART_WAITS_S[-1]]
+    assert worker.restarts == len(RESTART_WAITS_S) + 1
+    worker.ears.close()
+    worker.mouth.close()
 
 
 @pytest.mark.parametrize(

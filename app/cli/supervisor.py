@@ -91,7 +91,7 @@ def _nothing(_number: int, _frame: FrameType | None) -> None:
     """The number of the signal is in the socket by now."""
 
 
-class _Worker:
+class Worker:
     """A place, and the process that has it at the moment."""
 
     def __init__(self, role: str, slot: int) -> None:
@@ -105,10 +105,10 @@ class _Worker:
         self.start_at = 0.0
         self.predecessor: int | None = None
         self._deaths = 0
-        self._started_at = 0.0
+        self._started_at = monotonic()
 
     def start(self, place: Start, inherited: Sequence[int]) -> None:
-        """Runs a process in this place."""
+        """Runs a process in this place. Raises OSError when the system gives none."""
         self.control, theirs = socket.socketpair()
         with theirs:
             told = msgspec.structs.replace(place, control=theirs.fileno())
@@ -170,8 +170,8 @@ class _Team:
         self._locked = locked
         self._counted = counted
         slots = range(1, settings.worker_count)
-        self._delivery = _Worker(DELIVERY, DELIVERY_SLOT)
-        self._workers = [self._delivery, *(_Worker(INBOUND, slot) for slot in slots)]
+        self._delivery = Worker(DELIVERY, DELIVERY_SLOT)
+        self._workers = [self._delivery, *(Worker(INBOUND, slot) for slot in slots)]
         self._banner: str | None = None
         self._has_served = False
 
@@ -195,7 +195,7 @@ class _Team:
         for worker in self._workers:
             worker.kill()
 
-    def _start(self, worker: _Worker) -> None:
+    def _start(self, worker: Worker) -> None:
         place = Place(
             role=worker.role,
             slot=worker.slot,
@@ -213,7 +213,12 @@ class _Team:
             listener=self._listener.fileno() if worker.role == INBOUND else None,
         )
         inherited = [place.ear, *place.mouths, start.listener, self._locked]
-        worker.start(start, [descriptor for descriptor in inherited if descriptor is not None])
+        try:
+            worker.start(start, [descriptor for descriptor in inherited if descriptor is not None])
+        except OSError as error:
+            worker.bury()
+            log.error("worker.not_started", role=worker.role, error=str(error), restart_in_s=worker.mourn())  # noqa: TRY400 - it says it all
+            return
         if worker is self._delivery or self._delivery.ready or self._has_served:
             worker.go()
 
@@ -226,7 +231,7 @@ class _Team:
                     selector.register(worker.control, selectors.EVENT_READ, worker)
             due = [worker.start_at - monotonic() for worker in self._workers if worker.process is None]
             for key, _ in selector.select(max(0.0, min(due)) if due else None):
-                if isinstance(key.data, _Worker):
+                if isinstance(key.data, Worker):
                     key.data.hear()
         return bool(set(_received(signals)) & set(_ENDING))
 
@@ -240,7 +245,7 @@ class _Team:
             self._has_served = True
             click.echo(self._banner)
 
-    def _bury(self, worker: _Worker) -> int:
+    def _bury(self, worker: Worker) -> int:
         """Takes notice of a death; the exit code."""
         code = worker.bury()
         for counted in Path(self._counted).glob(f"gauge_live*_{worker.slot}.db"):
@@ -262,7 +267,7 @@ class _Team:
         return 0
 
 
-def _have_ended(workers: Sequence[_Worker], signals: socket.socket) -> bool:
+def _have_ended(workers: Sequence[Worker], signals: socket.socket) -> bool:
     """Whether all have ended in time, and nobody has lost patience."""
     deadline = monotonic() + END_WITHIN_S
     with selectors.DefaultSelector() as selector:
