@@ -34,6 +34,10 @@ log = structlog.get_logger()
 
 CLOSE_WAIT_S = 10.0
 OUTCOMES_WAITING_MAX = 4_000
+OUTCOME_BYTES_MAX = 64 * 1024 * 1024
+"""Of answers and bodies of their own, which wait for the store."""
+LANE_BYTES = 1024 * 1024
+"""Of events, that every lane may hold whatever the others do; a single event may be larger."""
 ENDPOINT_SHARE = 4
 """No endpoint has more than this part, a quarter, of the node's attempts in flight."""
 SOON_S = 0.01
@@ -64,6 +68,7 @@ class Sender:
         self._node = node
         self._lanes: dict[int, Lane] = {}
         self._held = 0
+        self._held_bytes = 0
         self._in_flight = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._queueing: dict[int, Lane] = {}
@@ -111,23 +116,24 @@ class Sender:
         held_s = endpoint.timeout_s + gathering_s + self._settings.lease_margin_s
         return self._node, self._clock.ms() + round(held_s * 1000)
 
-    def reserve(self, endpoint: Endpoint) -> bool:
-        """Keeps a place for a delivery about to be committed; False when it has to wait in the store."""
+    def reserve(self, endpoint: Endpoint, size: int) -> bool:
+        """Keeps a place for a delivery of `size` bytes about to be committed; False where it has to wait in store."""
         lane = self._lane(endpoint)
         flowing = lane.is_flowing(self._clock.ms())
-        if not (self.is_running and flowing) or lane.stored_work or self._places(lane) <= 0:
+        if not (self.is_running and flowing) or lane.stored_work or not self._fits(lane, size):
             lane.stored_work = True
             return False
         lane.reserved += 1
-        self._held += 1
+        self._keep(lane, 1, size)
         return True
 
     def forget(self, deliveries: Sequence[NewDelivery]) -> None:
         """Gives up the places of deliveries that were not committed after all."""
         for delivery in deliveries:
             if delivery.status == SENDING:
-                self._lanes[delivery.endpoint_id].reserved -= 1
-                self._held -= 1
+                lane = self._lanes[delivery.endpoint_id]
+                lane.reserved -= 1
+                self._keep(lane, -1, -len(delivery.event.body))
 
     def take_over(self, deliveries: Sequence[NewDelivery]) -> None:
         """Puts committed deliveries into the places kept for them, and starts what can start."""
@@ -181,11 +187,11 @@ class Sender:
         lane.health = WELL if health.well else health
         self._pump(lane)
 
-    def _record(self, outcome: Outcome) -> None:
+    def _record(self, lane: Lane, item: Item, outcome: Outcome) -> None:
         """Queues the outcome of a delivery that was not in flight."""
         if self._ledger is not None:
             self._ledger.record(outcome)
-            self._held -= 1
+            self._let_go(lane, item)
 
     # Sending.
 
@@ -205,13 +211,29 @@ class Sender:
         shared = self._settings.handed_over_max - self._held
         return room if shared >= room else min(room, max(lane.share - lane.held, shared))
 
+    def _room(self, lane: Lane) -> int:
+        """How many bytes of events more the lane may take: always some, more while the node has room."""
+        return max(LANE_BYTES - lane.held_bytes, self._settings.handed_over_bytes_max - self._held_bytes)
+
+    def _fits(self, lane: Lane, size: int) -> bool:
+        """Whether the lane may take a delivery of so many bytes; of whatever size while it has none."""
+        return self._places(lane) > 0 and (size <= self._room(lane) or lane.held == 0)
+
+    def _keep(self, lane: Lane, count: int, size: int) -> None:
+        self._held += count
+        self._held_bytes += size
+        lane.held_bytes += size
+
+    def _let_go(self, lane: Lane, *items: Item) -> None:
+        self._keep(lane, -len(items), -sum(len(item.body) for item in items))
+
     def _pump(self, lane: Lane) -> None:
         """Starts attempts while the lane, its pace and the node allow."""
         now_ms = self._clock.ms()
-        self._held -= lane.drop_expired(now_ms)
+        self._let_go(lane, *lane.drop_expired(now_ms))
         if lane.waiting and not lane.is_flowing(now_ms):
             for item in lane.untimely():
-                self._record(self._attempts.postpone(item))
+                self._record(lane, item, self._attempts.postpone(item))
         while self.is_running and (wait_s := lane.wait_s(self._clock.monotonic(), now_ms)) is not None:
             if self._is_full:
                 self._queueing[lane.endpoint_id] = lane
@@ -224,8 +246,11 @@ class Sender:
     @property
     def _is_full(self) -> bool:
         """True when the node has all the attempts in flight that it may, or the ledger cannot keep up with them."""
-        waiting = self._ledger.waiting if self._ledger else 0
-        return self._in_flight >= self._settings.sending_max or waiting > OUTCOMES_WAITING_MAX
+        ledger = self._ledger
+        lags = ledger is not None and (
+            ledger.waiting > OUTCOMES_WAITING_MAX or ledger.outcome_bytes > OUTCOME_BYTES_MAX
+        )
+        return lags or self._in_flight >= self._settings.sending_max
 
     def _pace(self, lane: Lane, wait_s: float) -> None:
         if not lane.paced:
@@ -252,7 +277,7 @@ class Sender:
         finally:
             lane.in_flight -= 1
             self._in_flight -= 1
-            self._held -= 1
+            self._keep(lane, -1, -len(item.body))
             lane.ended(self._clock.monotonic() - began)
             self._use_slot(lane)
 
@@ -272,7 +297,7 @@ class Sender:
             lane.in_flight -= 1
             lane.batch_ended(len(items))
             self._in_flight -= 1
-            self._held -= len(items)
+            self._let_go(lane, *items)
             lane.ended(self._clock.monotonic() - began)
             self._use_slot(lane)
 
@@ -370,13 +395,14 @@ class Sender:
     def _give_back(self, lane: Lane) -> None:
         """What waits for an endpoint that was paused, disabled or deleted is held or cancelled at once."""
         while lane.waiting and self._ledger is not None:
-            self._record(self._attempts.decline(lane.waiting.popleft()))
+            item = lane.waiting.popleft()
+            self._record(lane, item, self._attempts.decline(item))
 
     def _feed(self, lane: Lane) -> None:
         """Claims stored work for a lane that is half empty."""
-        if self.is_running and lane.is_hungry(self._clock.ms()) and (places := self._places(lane)) > 0:
+        if self.is_running and lane.is_hungry(self._clock.ms()) and self._fits(lane, 1):
             lane.claiming = True
-            self._spawn(self._claim(lane, places))
+            self._spawn(self._claim(lane, self._places(lane)))
 
     async def _claim(self, lane: Lane, limit: int) -> None:
         """Takes up to `limit` due deliveries; more than that never, though the lane's own limits change meanwhile."""
@@ -388,11 +414,13 @@ class Sender:
             node, lease_until = self.lease(endpoint)
             probe = lane.health.failing
             limit = 1 if probe else limit
-            claim = Claim(endpoint.id, limit, node, now=self._clock.ms(), lease_until=lease_until, probe=probe)
+            room = self._room(lane)
+            claim = Claim(endpoint.id, limit, node, self._clock.ms(), lease_until, probe, bytes_max=room)
             lane.released = False
             claimed: list[Claimed] = await self._ledger.run(partial(claim_due, claim=claim))
-            lane.stored_work = lane.released or len(claimed) == limit
-            self._held += len(claimed)
+            size = sum(len(row.body) for row in claimed)
+            lane.stored_work = lane.released or len(claimed) == limit or size > room / 2
+            self._keep(lane, len(claimed), size)
             lane.waiting.extend(_item(lane.endpoint_id, row, claim) for row in claimed)
         finally:
             lane.claiming = False

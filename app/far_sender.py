@@ -66,7 +66,7 @@ class FarSender:
         """The wall clock, for due times."""
         return self._clock.ms()
 
-    def reserve(self, endpoint: Endpoint) -> bool:  # noqa: ARG002 - the near sender's signature
+    def reserve(self, endpoint: Endpoint, size: int) -> bool:  # noqa: ARG002 - the near sender's signature
         """False: every delivery waits in the store."""
         return False
 

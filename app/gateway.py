@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.catalog import Catalog
 from app import metrics
+from app.admission import Admission
 from app.alerts import Alerts
 from app.announcements import Announcements
 from app.attempts import Attempts
@@ -74,6 +75,7 @@ class Gateway:
     proxies: TrustedProxies
     registry: Registry
     ledger: Ledger
+    admission: Admission
     drifts: Drifts
     tallies: Tallies
     ingest: Ingest
@@ -228,6 +230,12 @@ class Gateway:
             waiting_bytes_max=settings.inbound_waiting_bytes_max,
             timeout_s=settings.commit_timeout_s,
             on_commit=self._on_commit,
+        )
+        self.admission = Admission(
+            self.ledger.expected_wait_s,
+            self.clock.monotonic,
+            wait_s_max=settings.inbound_wait_s_max,
+            bytes_max=settings.inbound_waiting_bytes_max,
         )
         several = self.place.has_others or not is_sqlite(self.engine)
         self.stream = Stream(self.engine, self.clock, settings, several_nodes=several)

@@ -170,9 +170,12 @@ class Ingest:
             return busy(adapter.busy_status, f"Not stored, please send it again: {type(error).__name__}.")
         answer = RECEIVED if reading.answer is None else handshaken(reading.answer)
         arrival = self._drafts.arrival(source, receipt, reading, now_ms)
+        unnamed = reading.unnamed
+        request.decoded.clear()
+        del reading  # what it waits with is bounded by its bytes, and decoded these are ten times as large
         said = await self._store(arrival, source, adapter, answer)
-        if reading.unnamed and said is answer:
-            self._drifts.note(source.id, receipt.id, reading.unnamed)
+        if unnamed and said is answer:
+            self._drifts.note(source.id, receipt.id, unnamed)
         return said
 
     async def _read(

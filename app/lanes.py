@@ -45,6 +45,8 @@ class Lane:
         self.waiting: deque[Item] = deque()
         self.reserved = 0
         self.in_flight = 0
+        self.held_bytes = 0
+        """Of the events of the deliveries it holds."""
         self._beside_first = 0
         """Deliveries in flight that share a request with another."""
         self.stored_work = False
@@ -135,13 +137,12 @@ class Lane:
         """True when nothing would be forgotten with it, its pace included."""
         return self.empty and not self.stored_work and self.health is WELL and self._not_before <= now
 
-    def drop_expired(self, now_ms: int) -> int:
-        """Lets go of deliveries whose lease would end during an attempt; how many. The store gives them out again."""
-        dropped = 0
+    def drop_expired(self, now_ms: int) -> list[Item]:
+        """Lets go of deliveries whose lease would end during an attempt; the store gives them out again."""
+        dropped = list[Item]()
         while self.waiting and now_ms + self.timeout_ms > self.waiting[0].lease_until:
-            self.waiting.popleft()
-            dropped += 1
-        self.stored_work = self.stored_work or dropped > 0
+            dropped.append(self.waiting.popleft())
+        self.stored_work = self.stored_work or bool(dropped)
         return dropped
 
     def wait_s(self, now: float, now_ms: int) -> float | None:

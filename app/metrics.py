@@ -119,7 +119,7 @@ def count_receipt(status: str, provider: str) -> None:
 def count_refusal(reason: str) -> None:
     """One provider request left nothing behind.
 
-    The reason is unknown_source, too_large, not_committed, method, unreachable or not_authentic.
+    The reason is unknown_source, too_large, too_slow, overload, not_committed, method, unreachable or not_authentic.
     """
     _labelled(_refusals, reason).inc()
 

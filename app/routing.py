@@ -20,8 +20,8 @@ class Sender(Protocol):
         """The wall clock, for due times."""
         ...
 
-    def reserve(self, endpoint: Endpoint) -> bool:
-        """Keeps a place for a delivery about to be committed; False when it has to wait in the store."""
+    def reserve(self, endpoint: Endpoint, size: int) -> bool:
+        """Keeps a place for a delivery of `size` bytes about to be committed; False where it has to wait in store."""
         ...
 
     def lease(self, endpoint: Endpoint) -> tuple[int, int]:
@@ -90,12 +90,14 @@ class Router:
         delivery = NewDelivery(id=self._next_id(), event=event, endpoint_id=endpoint.id, status=PENDING, due_at=0)
         delivery.due_at = self._sender.now_ms()
         if event.endpoint_id is not None:
-            delivery.origin = "test"
-        if endpoint.ordered:
+            delivery.origin = "test"  # and it waits for nobody: what it tests is the endpoint
+        elif endpoint.ordered:
             delivery.line = line_of(endpoint.id, event.recipient)
         if not endpoint.active:
             delivery.status, delivery.error = HELD, endpoint.why_held
-        elif delivery.line is None and self._sender.reserve(endpoint):  # else the store knows whose turn it is
+        elif delivery.line is None and self._sender.reserve(
+            endpoint, len(event.body)
+        ):  # else the store knows the turns
             delivery.status = SENDING
             delivery.lease_node, delivery.lease_until = self._sender.lease(endpoint)
         return delivery

@@ -85,13 +85,19 @@ class Settings(BaseSettings):
     commit_items_max: int = _setting(2_000, "The most rows one shared commit carries.", ge=1)
     inbound_waiting_max: int = _setting(5_000, "Requests waiting for a commit; more are answered 503.", ge=1)
     inbound_waiting_bytes_max: int = _setting(
-        128 * 1024 * 1024, "What those requests may hold in memory.", unit="bytes", ge=1024
+        128 * 1024 * 1024, "What requests may hold in memory until they are answered.", unit="bytes", ge=1024
+    )
+    inbound_wait_s_max: float = _setting(
+        3.0, "The longest a new request may expect to wait; beyond it, 503 at once.", unit="seconds", gt=0
     )
     commit_timeout_s: float = _setting(10.0, "How long a request waits for its commit.", unit="seconds", gt=0)
 
     sending_max: int = _setting(256, "Attempts in flight at once, over all endpoints.", ge=1)
     endpoint_in_flight_max: int = _setting(32, "Attempts in flight at once for one endpoint.", ge=1)
     handed_over_max: int = _setting(2_000, "Deliveries kept in memory for the sender.", ge=1)
+    handed_over_bytes_max: int = _setting(
+        64 * 1024 * 1024, "What those deliveries may hold in memory, beyond one for each endpoint.", unit="bytes", ge=0
+    )
     attempt_timeout_s: float = _setting(15.0, "How long a subscriber may take to answer.", unit="seconds", gt=0, le=120)
     response_bytes_max: int = _setting(16_384, "How much of a subscriber's answer is kept.", unit="bytes", ge=0)
     lease_margin_s: float = _setting(15.0, "How long past its timeout a claim holds.", unit="seconds", gt=0)

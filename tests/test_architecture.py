@@ -45,7 +45,7 @@ FLOORS: list[set[str]] = [
         "app.time_limits",
     },
     {"app.outcome"},
-    {"app.answers", "app.erasure", "app.proxies", "app.shaping", "app.intercom", "app.turns"},
+    {"app.admission", "app.answers", "app.erasure", "app.proxies", "app.shaping", "app.intercom", "app.turns"},
     {"app.metrics", "app.signer", "app.connections", "app.vault", "app.redaction"},
     {"app.egress", "app.proof"},
     {"app.visits"},

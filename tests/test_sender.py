@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from adapters.request import NativeRequest
+from app import delivery
 from app.gateway import Gateway
 from app.store.endpoints import EndpointChange, change_endpoint
 from app.store.tables import AttemptRow, DeliveryRow, EventRow, ReceiptRow, table_of
@@ -68,6 +69,22 @@ async def test_many_hanging_endpoints_leave_a_healthy_one_its_places(
         await add_endpoint(gateway, sink.url)
         await asyncio.gather(*(account.post("clicked") for _ in range(60)))
         await sink.arrived(60)
+
+
+async def test_deliveries_that_do_not_fit_in_memory_stay_in_the_database(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "LANE_BYTES", 0)
+    async with (
+        opened(settings_for(database_url, tmp_path, handed_over_bytes_max=0)) as gateway,
+        serve(Answer(delay_s=0.05)) as slow,
+    ):
+        account = await add_account(gateway, "mailgun")
+        for _ in range(2):
+            await add_endpoint(gateway, slow.url, max_in_flight=10)
+        await asyncio.gather(*(account.post("opened") for _ in range(4)))
+        await until(gateway, delivered=8)
+        assert slow.open_max == 2, "one for each endpoint, whatever it holds"
 
 
 async def test_one_endpoint_has_at_most_its_share_of_the_attempts(

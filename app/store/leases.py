@@ -1,6 +1,7 @@
 """Deliveries in a node's hands: claimed by lease, settled with the record of the attempt, taken back when it dies."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from math import inf
 from typing import Any
 
 import msgspec
@@ -134,6 +135,8 @@ class Claim(msgspec.Struct, frozen=True):
     lease_until: int
     probe: bool = False
     """One delivery of a failing endpoint, if no other node has taken its place."""
+    bytes_max: float = inf
+    """What their events may have together, but for the first one."""
 
 
 class Claimed(msgspec.Struct, frozen=True):
@@ -185,6 +188,15 @@ class Outcome(msgspec.Struct, frozen=True):
     line: Line | None = None
     """Where it stands in line: once it is finished, the next one of its recipient goes."""
 
+    @property
+    def size(self) -> int:
+        """Bytes that it holds in memory, roughly."""
+        if self.attempt is None:
+            return 0
+        return (
+            len(self.attempt.response_body) + len(self.attempt.response_headers) + len(self.attempt.request_body or b"")
+        )
+
 
 class Begun(msgspec.Struct, frozen=True):
     """When a delivery was first attempted, and when it was due last; milliseconds since 1970."""
@@ -225,11 +237,25 @@ def claim_due(connection: sa.Connection, claim: Claim) -> list[Claimed]:
     """Takes them in the order they are due; each is this node's alone until the lease ends."""
     due = _DUE if connection.dialect.name == "sqlite" else _DUE_AND_FREE
     found = connection.execute(due, {"endpoint": claim.endpoint_id, "now": claim.now, "limit": claim.limit})
-    claimed = [Claimed(*row) for row in found]
+    claimed = _as_fit(found, claim.bytes_max)
+    found.close()
     if not claimed or (claim.probe and not take_probe(connection, claim.endpoint_id, claim.now, claim.lease_until)):
         return []
     ids = as_one_value(connection.dialect, [each.delivery_id for each in claimed])
     _CLAIM.run(connection, [(claim.node, claim.lease_until, ids)])
+    return claimed
+
+
+def _as_fit(found: Iterable[Sequence[Any]], bytes_max: float) -> list[Claimed]:
+    """The first of the deliveries, and those behind it as far as their events fit; SQLite does not read the rest."""
+    claimed = list[Claimed]()
+    size = 0
+    for row in found:
+        one = Claimed(*row)
+        size += len(one.body)
+        if claimed and size > bytes_max:
+            break
+        claimed.append(one)
     return claimed
 
 

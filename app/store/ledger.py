@@ -107,6 +107,11 @@ class Ledger:
         self._timeout_s = timeout_s
         self._limits = TimeLimits()
         self._on_commit = on_commit
+        self._outcome_bytes = 0
+        self._write_s = 0.0
+        """What one more write costs, by the last commit; 0 where that took all there was."""
+        self._began: float | None = None
+        """When, by the loop's clock, the commit under way began."""
         self._queue: deque[Write] = deque()
         self._queued = asyncio.Event()
         self._writing: asyncio.Task[None] | None = None
@@ -135,6 +140,16 @@ class Ledger:
         """How many writes are queued; the sender slows down by it."""
         return len(self._queue)
 
+    @property
+    def outcome_bytes(self) -> int:
+        """What the outcomes that are queued hold in memory, roughly."""
+        return self._outcome_bytes
+
+    def expected_wait_s(self) -> float:
+        """How long a request that came now would wait for its commit, as far as the last commits tell."""
+        under_way_s = 0.0 if self._began is None else asyncio.get_running_loop().time() - self._began
+        return under_way_s + len(self._queue) * self._write_s
+
     async def take_in(self, arrival: Arrival) -> None:
         """Returns once the arrival is durable, its `status` filled in. Raises StoreUnavailable."""
         if len(self._queue) >= self._waiting_max or self._waiting_bytes >= self._waiting_bytes_max:
@@ -152,6 +167,7 @@ class Ledger:
 
     def record(self, outcome: Outcome) -> None:
         """Queues the outcome of an attempt; it is written even if the store has to come back first."""
+        self._outcome_bytes += outcome.size
         self._queue.append((outcome, None))
         self._queued.set()
 
@@ -166,14 +182,19 @@ class Ledger:
             raise StoreUnavailable("the store did not commit within MAILWEIR_COMMIT_TIMEOUT_S") from None
 
     async def _write_forever(self) -> None:
+        loop = asyncio.get_running_loop()
         while True:
             await self._queued.wait()
             self._queued.clear()
             while self._queue:
+                self._began = loop.time()
                 group = self._take()
+                more_waits = bool(self._queue)
                 await self._write_group(group)
                 if len(group) >= LINGER_AFTER_WRITES:
                     await asyncio.sleep(LINGER_S)
+                self._write_s = (loop.time() - self._began) / len(group) if more_waits and group else 0.0
+                self._began = None
 
     def _take(self) -> list[Write]:
         """The next group; whoever stopped waiting is left out."""
@@ -184,6 +205,8 @@ class Ledger:
             if write[1] is not None and write[1].done():
                 continue
             group.append(write)
+            if isinstance(write[0], Outcome):
+                self._outcome_bytes -= write[0].size
             items += 1 + (len(write[0].events) if isinstance(write[0], Arrival) else 0)
         return group
 
@@ -244,6 +267,7 @@ class Ledger:
         log.error("ledger.store_unavailable", error=driver_message(error), writes=len(group))
         for work, future in reversed(group):
             if isinstance(work, Outcome):
+                self._outcome_bytes += work.size
                 self._queue.appendleft((work, None))
             else:
                 _fail(future, StoreUnavailable("the store cannot commit now"))

@@ -3,6 +3,7 @@
 Litestar's routing and request objects would cost half of what the rest of a provider's request costs.
 """
 
+import asyncio
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -12,7 +13,8 @@ import structlog
 from litestar.types import Receive, Send
 
 from adapters.request import NativeRequest
-from app.answers import Answer
+from app.admission import DAWDLES_AFTER_S, SMALL_BYTES, Crowded, Holding
+from app.answers import Answer, busy
 from app.gateway import Gateway
 from app.metrics import count_refusal
 from app.web.auth import KEY_CHARS_MAX, bearer_key
@@ -27,6 +29,8 @@ RESERVED_NAMES = frozenset({"manage"})
 _INBOUND = re.compile(PATH + r"(?:/(?!manage(?:/|$))([^/]+))?/?")
 
 _JSON = (b"content-type", b"application/json")
+_REFUSALS = {405: "method", 408: "too_slow", 413: "too_large"}
+"""The reason to count, by the status of the problem."""
 
 log = structlog.get_logger()
 
@@ -59,10 +63,20 @@ async def receive_webhook(gateway: Gateway, source: str | None, scope: Any, rece
     """Answers one provider request that comes by ASGI; a provider that hangs up gets no answer."""
     try:
         _check_method(scope["method"])
-        body = await _read_body(scope["headers"], receive, gateway.settings.body_bytes_max)
-        answer = await answer_provider(gateway, source, _posted(scope, body))
+        async with asyncio.timeout(None) as patience:
+            holding = gateway.admission.holding(lambda: patience.reschedule(asyncio.get_running_loop().time()))
+            try:
+                body = await _read_body(scope["headers"], receive, gateway, source, holding)
+                answer = await answer_provider(gateway, source, _posted(scope, body))
+            finally:
+                holding.give_back()
     except _Disconnected:
         return
+    except TimeoutError:
+        answer = refused(too_slow())
+        answer = answer._replace(headers=[*answer.headers, ("Connection", "close")])
+    except Crowded as crowded:
+        answer = turned_away(gateway, source, _posted(scope, b""), crowded)
     except Problem as problem:
         answer = refused(problem)
     await _write(answer, send)
@@ -72,7 +86,11 @@ async def answer_provider(gateway: Gateway, source: str | None, posted: Posted) 
     """The provider gets its answer whatever goes wrong: 500, or what makes it post again where that would not."""
     request = _native_request(gateway, posted)
     try:
+        if source is None:  # only now it can be seen whose answer makes the provider come again
+            gateway.admission.check_wait()
         return await gateway.ingest.receive(source, request, api_key=_api_key(request.headers))
+    except Crowded as crowded:
+        return turned_away(gateway, source, posted, crowded)
     except Exception as fault:  # noqa: BLE001 - any of them
         log.error("inbound.failed", source=source, method=request.method, **loggable(fault))  # noqa: TRY400 - not all of a database's account may be logged
         status = gateway.ingest.busy_status(source, request)
@@ -80,17 +98,31 @@ async def answer_provider(gateway: Gateway, source: str | None, posted: Posted) 
         return _as_answer(Problem(500 if status == 503 else status, detail))
 
 
+def turned_away(gateway: Gateway, source: str | None, posted: Posted, why: Crowded) -> Answer:
+    """What makes the provider come again, when there is more to do."""
+    count_refusal("overload")
+    return busy(gateway.ingest.busy_status(source, _native_request(gateway, posted)), f"{why}; please send it again.")
+
+
 def refused(problem: Problem) -> Answer:
     """The answer to a request that was not even read to its end."""
-    count_refusal("too_large" if problem.status == 413 else "method")
+    count_refusal(_REFUSALS[problem.status])
     return _as_answer(problem)
 
 
-def check_length(headers: list[tuple[bytes, bytes]], bytes_max: int) -> None:
-    """Raises Problem (413) when the body is announced as too large."""
+def announced_length(headers: list[tuple[bytes, bytes]], bytes_max: int) -> int:
+    """How long the body will be, 0 where that is not told. Raises Problem (413) when it is too large."""
     announced = next((value for name, value in headers if name == b"content-length"), b"")
-    if announced.isdigit() and int(announced) > bytes_max:
+    length = int(announced) if announced.isdigit() else 0
+    if length > bytes_max:
         raise too_large(bytes_max)
+    return length
+
+
+def too_slow() -> Problem:
+    """408, for a large body that others cannot wait for."""
+    detail = f"The body took longer than {DAWDLES_AFTER_S:g} s to come, and others need the memory that it holds."
+    return Problem(408, f"{detail} Please send it again.")
 
 
 def too_large(bytes_max: int) -> Problem:
@@ -134,8 +166,15 @@ def _api_key(headers: Mapping[str, str]) -> str | None:
     return key if key and len(key) <= KEY_CHARS_MAX else None
 
 
-async def _read_body(headers: list[tuple[bytes, bytes]], receive: Receive, bytes_max: int) -> bytes:
-    check_length(headers, bytes_max)
+async def _read_body(
+    headers: list[tuple[bytes, bytes]], receive: Receive, gateway: Gateway, source: str | None, holding: Holding
+) -> bytes:
+    bytes_max = gateway.settings.body_bytes_max
+    announced = announced_length(headers, bytes_max)
+    if source is not None:
+        gateway.admission.check_wait()
+    if announced > SMALL_BYTES:
+        holding.expect(announced)
     parts = list[bytes]()
     size = 0
     while True:
@@ -146,8 +185,11 @@ async def _read_body(headers: list[tuple[bytes, bytes]], receive: Receive, bytes
         size += len(part)
         if size > bytes_max:
             raise too_large(bytes_max)
+        if size > SMALL_BYTES:
+            holding.take(len(part))
         parts.append(part)
         if not message.get("more_body", False):
+            holding.has_come()
             return b"".join(parts)
 
 

@@ -13,19 +13,23 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
+from app.admission import SMALL_BYTES, Crowded, Holding
 from app.answers import RECEIVED, Answer
 from app.gateway import Gateway
+from app.web.front import Front
 from app.web.inbound import (
     PATH,
     Posted,
+    announced_length,
     answer_provider,
-    check_length,
     header_lines,
     inbound_source,
     refused,
     too_large,
+    too_slow,
+    turned_away,
 )
 from app.web.problems import Problem
 
@@ -52,7 +56,7 @@ def _target(url: bytes) -> Target | None:
     return Target(source, path, (parsed.query or b"").decode("latin-1")) if is_inbound else None
 
 
-class ProviderProtocol(HttpToolsProtocol):
+class ProviderProtocol(Front):
     """uvicorn's protocol; `gateway` gives the gateway that takes in what providers post."""
 
     def __init__(self, *args: Any, gateway: Callable[[], Gateway], **kwargs: Any) -> None:
@@ -65,12 +69,14 @@ class ProviderProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """The first line follows; what uvicorn prepares for ASGI waits until it is known that it is needed."""
+        self.head_bytes = 0
         self.url = b""
         self.headers = []
         self.expect_100_continue = False
 
     def on_headers_complete(self) -> None:
         """Takes the short way, or uvicorn's."""
+        self.head_bytes = None
         if self.url.startswith(_PATH) and self._is_usual() and (upload := self._begin_upload()):
             self.cycle = self._upload = upload  # pyright: ignore[reportAttributeAccessIssue] - it has what is used of a cycle
         else:
@@ -150,6 +156,8 @@ class ProviderProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Stops looking."""
         super().connection_lost(exc)
+        if self._upload is not None:
+            self._upload.let_go()
         if self.timeout_keep_alive_task is not None:
             self.timeout_keep_alive_task.cancel()
             self.timeout_keep_alive_task = None
@@ -170,15 +178,24 @@ class Upload:
         self._headers = protocol.headers
         self._parts = list[bytes]()
         self._size = 0
+        self._holding: Holding | None = None
+        """What a large body takes of the room for them."""
 
     def begin(self, gateway: Gateway) -> None:
-        """The headers are there: a body that is announced as too large is not read."""
+        """The headers are there: a body that is announced as too large, or that has no room now, is not read."""
         self._gateway = gateway
         self._bytes_max = gateway.settings.body_bytes_max
         try:
-            check_length(self._headers, self._bytes_max)
+            announced = announced_length(self._headers, self._bytes_max)
+            if self._target.source is not None:
+                gateway.admission.check_wait()
+            if announced > SMALL_BYTES:
+                self._holding = gateway.admission.holding(self._give_way)
+                self._holding.expect(announced)
         except Problem as problem:
             self._answer(refused(problem))
+        except Crowded as crowded:
+            self._turn_away(crowded)
 
     def take(self, body: bytes) -> None:
         """Some of the body; what follows an early answer is let pass."""
@@ -187,29 +204,60 @@ class Upload:
         self._parts.append(body)
         self._size += len(body)
         if self._size > self._bytes_max:
-            self._parts.clear()
             self._answer(refused(too_large(self._bytes_max)))
+        elif self._size > SMALL_BYTES:
+            self._hold(len(body))
+
+    def _hold(self, size: int) -> None:
+        if self._holding is None:
+            self._holding = self._gateway.admission.holding(self._give_way)
+        try:
+            self._holding.take(size)
+        except Crowded as crowded:
+            self._turn_away(crowded)
+
+    def _turn_away(self, why: Crowded) -> None:
+        self._answer(turned_away(self._gateway, self._target.source, self._posted(b""), why))
+
+    def _give_way(self) -> None:
+        """Called when others need the room, and the body is still not there."""
+        self.keep_alive = False
+        self._answer(refused(too_slow()))
+
+    def let_go(self) -> None:
+        """Holds the body no more: it is answered, or nobody waits for an answer."""
+        self._parts.clear()
+        if self._holding is not None:
+            self._holding.give_back()
 
     def end(self) -> None:
         """The request is whole."""
         if not self.response_complete:
+            if self._holding is not None:
+                self._holding.has_come()
             protocol = self._protocol
             protocol.tasks.add(protocol.loop.create_task(self._receive()))
 
     async def _receive(self) -> None:
-        peer = self._protocol.client[0] if self._protocol.client else ""
-        source, path, query = self._target
-        posted = Posted("POST", path, query, self._headers, b"".join(self._parts), peer)
+        posted = self._posted(b"".join(self._parts))
+        self._parts.clear()
         try:
-            self._answer(await answer_provider(self._gateway, source, posted))
+            self._answer(await answer_provider(self._gateway, self._target.source, posted))
         finally:
+            self.let_go()
             task = asyncio.current_task()
             if task is not None:
                 self._protocol.tasks.discard(task)
 
+    def _posted(self, body: bytes) -> Posted:
+        peer = self._protocol.client[0] if self._protocol.client else ""
+        _, path, query = self._target
+        return Posted("POST", path, query, self._headers, body, peer)
+
     def _answer(self, answer: Answer) -> None:
         """Writes it in one piece, unless the provider has hung up."""
         self.response_complete = True
+        self.let_go()
         protocol = self._protocol
         if self.disconnected:
             return

@@ -2,7 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import suppress
+from functools import partial
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
@@ -185,6 +188,43 @@ async def test_more_bytes_than_may_wait_are_refused_at_once(
     await writer.close()
 
 
+async def test_the_expected_wait_is_judged_by_a_commit_that_left_some_waiting(
+    engine: AsyncEngine, ids: IdSource, router: OneEndpoint
+) -> None:
+    writer = await open_writer(engine)
+    ledger = new_ledger(writer, router, waiting_max=500)
+    waits = list[float]()
+
+    async def wait_and_look(number: int) -> None:
+        await ledger.take_in(arrival(ids, f"k{number}"))
+        waits.append(ledger.expected_wait_s())
+
+    waiting = [asyncio.create_task(wait_and_look(number)) for number in range(200)]
+    await asyncio.sleep(0)
+    assert ledger.expected_wait_s() == 0.0, "nothing is known yet"
+    ledger.start()
+    await asyncio.gather(*waiting)
+    await ledger.run(nothing)
+    assert max(waits) > 0.0
+    await asyncio.sleep(0.05)
+    assert ledger.expected_wait_s() == 0.0, "the last commit left nothing waiting"
+    await ledger.close()
+    await writer.close()
+
+
+async def test_a_commit_that_hangs_is_waited_for_as_long_as_it_has_hung(
+    ledger: Ledger, store_away: dict[str, bool]
+) -> None:
+    store_away["now"] = True
+    hanging = asyncio.create_task(ledger.run(nothing))
+    async with asyncio.timeout(5):
+        while not ledger.expected_wait_s():
+            await asyncio.sleep(0)
+    store_away["now"] = False
+    with suppress(StoreUnavailable):
+        await hanging
+
+
 @pytest.fixture
 def store_away(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, bool]]:
     """A store whose commits fail while `away["now"]` is true, as they do on a full disk."""
@@ -247,6 +287,21 @@ async def test_a_claim_takes_what_is_due_first_and_takes_it_once(
     other = await ledger.run(lambda connection: claim_due(connection, claim(clock, node=2)))
     assert (len(one), len(other)) == (2, 1)
     assert [row.delivery_id for row in [*one, *other]] == sorted(row.delivery_id for row in [*one, *other])
+
+
+async def test_a_claim_takes_as_many_bytes_as_it_may_and_always_one(
+    engine: AsyncEngine, ids: IdSource, ledger: Ledger, clock: FrozenClock
+) -> None:
+    for number in range(5):
+        large = arrival(ids, f"k{number}")
+        large.events[0].body = b"1" * 1_000
+        await ledger.take_in(large)
+        clock.advance(1)
+    sized = [msgspec.structs.replace(claim(clock), bytes_max=room) for room in (2_999, 0, 10_000)]
+    taken = [await ledger.run(partial(claim_due, claim=one)) for one in sized]
+    assert [len(claimed) for claimed in taken] == [2, 1, 2]
+    ids_taken = [delivery.delivery_id for claimed in taken for delivery in claimed]
+    assert ids_taken == sorted(ids_taken)
 
 
 async def test_two_claims_at_once_never_share_a_delivery(
