@@ -145,7 +145,6 @@ class Adapter:
         request: NativeRequest,
         secrets: Mapping[str, Sequence[str]],
         at: float | None,
-        *,
         options: Mapping[str, Any] = _NO_OPTIONS,
         certificate: bytes | None = None,
     ) -> str | None:
@@ -155,7 +154,7 @@ class Adapter:
         Freshness is not checked when `at` (seconds since 1970) is None. Raises `VerificationFailed`.
         """
         body = self._decoded(request) if self.verification.needs_body(request, options) else None
-        return self.verification.verify(request, body, secrets, at, options=options, certificate=certificate)
+        return self.verification.verify(request, body, secrets, at, options, certificate)
 
     def read(
         self,
@@ -163,7 +162,6 @@ class Adapter:
         secrets: Mapping[str, Sequence[str]] | None,
         at: float | None,
         received_ms: int,
-        *,
         options: Mapping[str, Any] = _NO_OPTIONS,
         certificate: bytes | None = None,
     ) -> Reading:
@@ -174,7 +172,7 @@ class Adapter:
         """
         once: str | None = None
         if secrets is not None:
-            once = self.verify(request, secrets, at, options=options, certificate=certificate)
+            once = self.verify(request, secrets, at, options, certificate)
         body: Any = None
         try:
             body = self.decode(request)

@@ -52,7 +52,7 @@ def as_message_id(value: Any) -> str | None:
     """RFC 5322 Message-ID without the angle brackets."""
     if type(value) is str and value.startswith("<") and value.endswith(">") and "\0" not in value:
         return value[1:-1] or None
-    text = as_text(value)
+    text = value if type(value) is str and "\0" not in value else as_text(value)
     return text.strip().removeprefix("<").removesuffix(">") or None if text else None
 
 
@@ -88,7 +88,7 @@ def as_texts(value: Json) -> list[str]:
         return []
     items: list[Any] = value if isinstance(value, list) else [value]
     texts = [item if type(item) is str and item and "\0" not in item else as_text(item) for item in items]
-    return [text for text in texts if text is not None]
+    return cast("list[str]", texts) if None not in texts else [text for text in texts if text is not None]
 
 
 def as_object(value: Json) -> dict[str, Any]:

@@ -79,7 +79,6 @@ class Verification:
         body: Any,
         secrets: Mapping[str, Sequence[str]],
         at: float | None,
-        *,
         options: Mapping[str, Any] = _NO_OPTIONS,
         certificate: bytes | None = None,
     ) -> str | None:

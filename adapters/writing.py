@@ -16,6 +16,8 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
+import msgspec
+
 _NOTHING: dict[str, Any] = {}
 
 
@@ -80,7 +82,7 @@ class Writing:
     def at_path(self, names: Sequence[str]) -> str:
         """A local that holds what the item has at a path, None where there is nothing."""
         *parents, key = names
-        return self.found(f"{self._object(tuple(parents))}.get({self.bind(key, 'key')})")
+        return self.found(f"{self._object(tuple(parents))}.get({self._bind_key(key)})")
 
     def function(self, name: str) -> Callable[..., Any]:
         """What has been written, compiled; `name` is shown where it fails."""
@@ -88,6 +90,13 @@ class Writing:
         text = "\n".join([begins, *self._beginning, *self._lines])
         exec(compile(text, f"<{name}>", "exec"), self._bound)  # noqa: S102  the text is ours, see above
         return self._bound["written"]
+
+    def _bind_key(self, key: str) -> str:
+        """A name for a key, if possible for the very object that the decoder, which remembers keys, puts into dicts.
+
+        Looking that up compares no texts, which in large batches is a twentieth of the time.
+        """
+        return self.bind(next(iter(msgspec.json.decode(msgspec.json.encode({key: None})))), "key")
 
     def _object(self, path: tuple[str, ...]) -> str:
         """A local that holds the object at a path, an empty one where there is none; set before all else."""
@@ -101,7 +110,7 @@ class Writing:
             holder = self._object(path[:-1])
             name = f"object{len(self._objects)}"
             lines = [
-                f"{name} = {holder}.get({self.bind(path[-1], 'key')})",
+                f"{name} = {holder}.get({self._bind_key(path[-1])})",
                 f"if type({name}) is not dict:",
                 f"    {name} = {nothing}",
             ]

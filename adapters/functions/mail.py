@@ -55,9 +55,9 @@ def smtp_code(scope: Scope, x: Json) -> int | None:
 @text_function("enhanced_code(text)")
 def enhanced_code(scope: Scope, text: str) -> str | None:
     """The first RFC 3463 status in a text: 5.1.1."""
-    spend(scope, len(text) >> 2)
     if text.count(".") < 2:
         return None
+    spend(scope, len(text) >> 2)
     match = _STATUS_AFTER_REPLY_CODE.search(text) or _STATUS.search(text)
     return match[1] if match else None
 

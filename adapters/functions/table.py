@@ -132,7 +132,7 @@ def _of_one_text(name: str, body: Body, run: Closure, literals: list[str]) -> Cl
             text = to_text(name, text)
         if len(text) > free:
             spend_text(scope, len(text) + given)
-        return body(scope, text, *literals)
+        return body(scope, text, *literals) if literals else body(scope, text)
 
     return call
 

@@ -31,6 +31,7 @@ class SharedSecret(SignedScheme):
         self._keyed = declaration.choice("construction", ("hmac", "digest"), "hmac") == "hmac"
         self._setup = Setup(declaration.section("setup")) if "setup" in declaration else None
         self.reads_body = self.reads_body or self._setup is not None
+        self._more_keys = self._setup.keys if self._setup is not None else None
         if not self._keyed and not self.content.covers_secret:
             raise declaration.invalid("signed", "must include the secret, else anyone can make the digest")
         declaration.finish()
@@ -43,11 +44,6 @@ class SharedSecret(SignedScheme):
         if secret != secret.strip():
             raise ValueError("it begins or ends with a blank: was it copied as a whole?")
         key_bytes(secret, self._key_form)
-
-    def _keys(self, request: NativeRequest, body: Any, secrets: Sequence[str]) -> Sequence[str]:
-        if self._setup is not None and self._setup.applies(request, body):
-            return [*secrets, self._setup.secret]
-        return secrets
 
     def _matches(self, secret: str, message: bytes, signatures: list[str]) -> bool:
         expected = self.slot.encoding.encode(self._signature(secret, message)).encode()
@@ -70,12 +66,16 @@ class Setup:
     """
 
     def __init__(self, declaration: Declaration) -> None:
-        self.secret = declaration.text("secret")
+        self._secret = declaration.text("secret")
         self._place = BodyPath(declaration.text("path"))
         self._text = declaration.text("text")
         declaration.finish()
 
-    def applies(self, request: NativeRequest, body: Any) -> bool:
+    def keys(self, request: NativeRequest, body: Any, secrets: Sequence[str]) -> Sequence[str]:
+        """The source's secrets, and the well-known one where it counts."""
+        return [*secrets, self._secret] if self._applies(request, body) else secrets
+
+    def _applies(self, request: NativeRequest, body: Any) -> bool:
         try:
             return self._place.read(request, body) == self._text
         except VerificationFailed:

@@ -3,7 +3,7 @@
 import re
 import secrets as randomness
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -29,6 +29,8 @@ class SignedScheme(ABC):
     def __init__(self, declaration: Declaration, *, secret_name: str) -> None:
         self.secret_name = declaration.choice("secret", SECRET_NAMES, secret_name)
         self._no_secret = f"no {self.secret_name} is configured for this source"
+        self._more_keys: Callable[[NativeRequest, Any, Sequence[str]], Sequence[str]] | None = None
+        """Those that may have signed a request, where a subclass knows more than the source's secrets."""
         self.slot = SignatureSlot(declaration.section("signature"))
         self.content = SignedContent(declaration, self.slot.fields)
         self._timestamp = _timestamp(declaration, self.slot.fields)
@@ -44,7 +46,9 @@ class SignedScheme(ABC):
         return self.reads_body and (self.slot.in_body or self.slot.is_filled(request))
 
     def verify(self, request: NativeRequest, body: Any, secrets: Sequence[str], at: float | None) -> str | None:
-        self._authenticate(request, body, self._keys(request, body, secrets))
+        self._authenticate(
+            request, body, secrets if self._more_keys is None else self._more_keys(request, body, secrets)
+        )
         if self._timestamp is not None:
             self._timestamp.check(request, body, at)
         return self._once.read(request, body) if self._once is not None else None
@@ -72,10 +76,6 @@ class SignedScheme(ABC):
 
     @abstractmethod
     def _signature(self, secret: str, message: bytes) -> bytes: ...
-
-    def _keys(self, request: NativeRequest, body: Any, secrets: Sequence[str]) -> Sequence[str]:  # noqa: ARG002
-        """Those that may have signed this request: the source's secrets, unless a subclass knows more."""
-        return secrets
 
     def _authenticate(self, request: NativeRequest, body: Any, secrets: Sequence[str]) -> None:
         signatures = self.slot.read(request, body)
