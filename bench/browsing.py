@@ -16,7 +16,6 @@ from urllib.parse import urlencode
 from bench.server import API_KEY, ServerBroken
 
 TIMEOUT_S = 60.0
-REFRESH_S = 2.0
 CHUNK_BYTES = 65_536
 
 
@@ -32,6 +31,8 @@ class OpenPage(NamedTuple):
 
     path: str
     stream: str
+    refresh_s: float
+    """How long after it was told of something it asks for itself."""
 
 
 def log_in(port: int) -> str:
@@ -93,7 +94,7 @@ class _Watched:
     def _refresh(self) -> None:
         with closing(http.client.HTTPConnection("127.0.0.1", self._port, timeout=TIMEOUT_S)) as connection:
             while self._told.wait():
-                time.sleep(REFRESH_S)
+                time.sleep(self._page.refresh_s)
                 self._told.clear()
                 ask(connection, self._page.path, self._cookie)
                 self.asked += 1

@@ -26,8 +26,8 @@ IN_TIME = Limit("the target", 100.0)
 LIGHT = Limit("the target", 150.0)
 KEPT = Limit("the target", 95.0)
 HELD_OPEN = (
-    OpenPage("/", "/api/stream"),
-    OpenPage("/events", "/api/stream"),
+    OpenPage("/", "/api/stream", refresh_s=3.0),
+    OpenPage("/events", "/api/stream", refresh_s=2.0),
 )
 
 

@@ -55,6 +55,7 @@ def open_playground(page: Page) -> None:
     page.goto("/receipts?status=quarantined")
     page.goto(first_link(page, "/receipts/rcp_"))
     page.goto(first_link(page, "/playground"))
+    page.locator("#result").get_by_text("quarantined").first.wait_for()
 
 
 PICTURES: dict[str, Any] = {

@@ -238,7 +238,7 @@ async def test_what_pages_ask_for_is_read_ahead(small_api: Api) -> None:
     await add_an_event(small_api, hour - HOUR_MS)
     tallies = Tallies(gateway_of(small_api).engine, clock)
     tallies.start([1])
-    with anyio.fail_after(15):
+    with anyio.fail_after(60):
         while len(tallies) < 2 * (72 + 28 + 30):
             await anyio.sleep(0.01)
     await tallies.close()

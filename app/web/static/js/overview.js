@@ -1,6 +1,6 @@
 // The overview follows the stream: it tells that something came, and what has changed is taken from the page made anew.
 
-const REFRESH_MS = 2_000;
+const REFRESH_MS = 3_000;
 const IDLE_REFRESH_MS = 60_000;
 
 const live = document.querySelector("[data-types]");
