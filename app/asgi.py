@@ -1,12 +1,13 @@
 """The composition root: one gateway, its routes, one application."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
 from litestar import Litestar, Router
+from litestar.datastructures import State
 from litestar.plugins import PluginProtocol
 
 from app.gateway import Gateway
@@ -86,7 +87,8 @@ def create_app(settings: Settings | None = None, place: Place = ALONE) -> Litest
     in_force = settings or load_settings()
     return Mailweir(
         route_handlers=[api, DASHBOARD, STATIC_FILES, health, ready, metrics, openapi_json],
-        lifespan=[_open_gateway(in_force, place)],
+        lifespan=[_open_gateway],
+        state=State({"settings": in_force, "place": place}, deep_copy=False),
         exception_handlers=EXCEPTION_HANDLERS,
         template_config=TEMPLATES,
         request_max_body_size=in_force.api_body_bytes_max,
@@ -95,23 +97,19 @@ def create_app(settings: Settings | None = None, place: Place = ALONE) -> Litest
     )
 
 
-def _open_gateway(settings: Settings, place: Place) -> Callable[[Litestar], AbstractAsyncContextManager[None]]:
+@asynccontextmanager
+async def _open_gateway(app: Litestar) -> AsyncGenerator[None, None]:
     """The lifespan: the gateway, and the keys that were looked up, in the application's state."""
-
-    @asynccontextmanager
-    async def opened(app: Litestar) -> AsyncGenerator[None, None]:
-        gateway = await Gateway.open(settings, place=place)
-        app.state.gateway = gateway
-        ring = KeyRing(gateway.engine, gateway.clock, tell_others=partial(gateway.intercom.tell, REVOKED))
-        gateway.intercom.on(REVOKED, lambda _: ring.look_up_anew())
-        app.state.key_ring = ring
-        app.state.wrong_keys = WrongKeys(gateway.clock)
-        preparing = None if gateway.is_first_start else asyncio.create_task(asyncio.to_thread(compile_first_page))
-        try:
-            yield
-        finally:
-            if preparing is not None:
-                await preparing
-            await gateway.close()
-
-    return opened
+    gateway = await Gateway.open(app.state.settings, place=app.state.place)
+    app.state.gateway = gateway
+    ring = KeyRing(gateway.engine, gateway.clock, tell_others=partial(gateway.intercom.tell, REVOKED))
+    gateway.intercom.on(REVOKED, lambda _: ring.look_up_anew())
+    app.state.key_ring = ring
+    app.state.wrong_keys = WrongKeys(gateway.clock)
+    preparing = None if gateway.is_first_start else asyncio.create_task(asyncio.to_thread(compile_first_page))
+    try:
+        yield
+    finally:
+        if preparing is not None:
+            await preparing
+        await gateway.close()

@@ -9,7 +9,7 @@ compressed bodies stay compressed, cookies and the proxies of the environment ar
 import ssl
 from collections.abc import Mapping
 from errno import ECONNREFUSED
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 import certifi
@@ -154,7 +154,9 @@ class Egress:
         )
 
 
+@cache
 def _tls_context(extra_ca_file: str | None) -> ssl.SSLContext:
+    """Made once: to read all certificates takes longer than to open a gateway."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # certificates and host names are checked by default
     context.load_default_certs()
     context.load_verify_locations(certifi.where())

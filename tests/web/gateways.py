@@ -1,7 +1,8 @@
 """A gateway for tests: the application, whose client speaks with the admin key, and providers that post to it."""
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from litestar import Litestar
 
 from app.asgi import create_app
 from app.gateway import Gateway
-from app.settings import load_settings
+from app.settings import Settings, load_settings
 
 ADMIN_KEY = "mw_live_the-admin-key-of-the-tests"
 RESEND_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -37,9 +38,25 @@ class Api(httpx.AsyncClient):
 async def serving(database_url: str, folder: Path, **settings: Any) -> AsyncIterator[Api]:
     """A client of a running application with an admin key."""
     chosen = {"allow_networks": "127.0.0.0/8", "data_dir": folder, "api_key": ADMIN_KEY, **settings}
-    app = create_app(load_settings(database_url=database_url, **chosen))
-    async with app.lifespan(), Api(app) as client:
-        yield client
+    with application(load_settings(database_url=database_url, **chosen)) as app:
+        async with app.lifespan(), Api(app) as client:
+            yield client
+
+
+_unused = defaultdict[int, list[Litestar]](list)
+
+
+@contextmanager
+def application(settings: Settings) -> Iterator[Litestar]:
+    """An application, not yet open; where there is one that another test is done with, that one, with these settings.
+
+    To make the routes takes longer than to open a gateway.
+    """
+    unused = _unused[settings.api_body_bytes_max]
+    app = unused.pop() if unused else create_app(settings)
+    app.state.settings = settings
+    yield app
+    unused.append(app)
 
 
 def gateway_of(api: Api) -> Gateway:

@@ -13,11 +13,10 @@ from typing import Any
 import httpx
 import uvicorn
 
-from app.asgi import create_app
 from app.gateway import Gateway
 from app.settings import load_settings
 from app.web.provider_protocol import ProviderProtocol
-from tests.web.gateways import ADMIN_KEY, with_key
+from tests.web.gateways import ADMIN_KEY, application, with_key
 
 WITHIN_S = 20.0
 
@@ -103,28 +102,28 @@ class SentEvents:
 async def live(database_url: str, folder: Path, *, keep_alive_s: int = 5, **settings: Any) -> AsyncIterator[Live]:
     """A gateway that answers on a port of its own."""
     chosen = {"allow_networks": "127.0.0.0/8", "data_dir": folder, "api_key": ADMIN_KEY, "poll_interval_s": 0.1}
-    app = create_app(load_settings(database_url=database_url, **chosen | settings))
-    protocol: Any = partial(ProviderProtocol, gateway=lambda: app.state.gateway)
-    config = uvicorn.Config(
-        app,
-        http=protocol,
-        lifespan="on",
-        log_config=None,
-        ws="websockets-sansio",
-        timeout_graceful_shutdown=2,
-        timeout_keep_alive=keep_alive_s,
-    )
-    server = uvicorn.Server(config)
-    listener = socket.create_server(("127.0.0.1", 0))
-    serving = asyncio.create_task(server.serve([listener]))
-    while not server.started:
-        assert not serving.done(), serving.result()
-        await asyncio.sleep(0.01)
-    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    try:
-        async with httpx.AsyncClient(base_url=url, headers=with_key(ADMIN_KEY), timeout=WITHIN_S) as api:
-            yield Live(url, app.state.gateway, api)
-    finally:
-        await app.state.gateway.stream.close()
-        server.should_exit = True
-        await serving
+    with application(load_settings(database_url=database_url, **chosen | settings)) as app:
+        protocol: Any = partial(ProviderProtocol, gateway=lambda: app.state.gateway)
+        config = uvicorn.Config(
+            app,
+            http=protocol,
+            lifespan="on",
+            log_config=None,
+            ws="websockets-sansio",
+            timeout_graceful_shutdown=2,
+            timeout_keep_alive=keep_alive_s,
+        )
+        server = uvicorn.Server(config)
+        listener = socket.create_server(("127.0.0.1", 0))
+        serving = asyncio.create_task(server.serve([listener]))
+        while not server.started:
+            assert not serving.done(), serving.result()
+            await asyncio.sleep(0.01)
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        try:
+            async with httpx.AsyncClient(base_url=url, headers=with_key(ADMIN_KEY), timeout=WITHIN_S) as api:
+                yield Live(url, app.state.gateway, api)
+        finally:
+            await app.state.gateway.stream.close()
+            server.should_exit = True
+            await serving
