@@ -2,16 +2,22 @@
 
 A mail is a stored row until the server has taken it, so that it survives restarts; its Message-ID is that of the event,
 so that a second copy is known as one.
+
+The server is the operator's choice and not a stranger's, so that it may live in a private network or on the machine
+itself. Everything else that the guard refuses, such as a cloud's metadata service, it refuses here as well, by the
+address that the socket is opened to.
 """
 
 import asyncio
 import smtplib
+import socket
 import ssl
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
 from email.message import EmailMessage
 from email.utils import format_datetime
+from errno import EACCES
 from ipaddress import ip_address
 from urllib.parse import unquote, urlsplit
 
@@ -21,6 +27,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from adapters.notices import Notice
 from app.bell import Bell
 from app.clock import Clock
+from app.guard import AddressRefused, Guard
 from app.settings import Settings
 from app.store import mails
 from app.store.arrivals import NewEvent
@@ -35,6 +42,8 @@ LOOK_INTERVAL_S = 30.0
 SMTP_TIMEOUT_S = 20.0
 """For each step of the conversation."""
 WAIT_S_MIN, WAIT_S_MAX = 30.0, 3_600.0
+OPERATORS_NETWORKS = ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7")
+"""Where mail servers live whose names the operator gives: loopback and the private networks."""
 GIVEN_UP_AFTER = timedelta(hours=24)
 
 
@@ -47,6 +56,7 @@ class Postbox:
         self._engine = engine
         self._clock = clock
         self._server = settings.smtp_url
+        self._guard = Guard([*OPERATORS_NETWORKS, *settings.allow_networks])
         self._from = settings.alert_mail_from
         self._to = settings.alert_mail_to
         self._sending: asyncio.Task[None] | None = None
@@ -90,7 +100,7 @@ class Postbox:
 
     async def _send(self, mail: Mail) -> None:
         try:
-            await asyncio.to_thread(_deliver, self._server, self._message(mail), mail.recipients)
+            await asyncio.to_thread(_deliver, self._server, self._guard, self._message(mail), mail.recipients)
         except (OSError, smtplib.SMTPException, UnicodeError) as error:  # smtplib takes ASCII alone in some places
             await self._failed(mail, error)
         else:
@@ -130,15 +140,56 @@ def _lines(notice: Notice, number: str) -> list[str]:
     return [*lines, f"Event:  {number}", ""]
 
 
-def _deliver(server: str, message: EmailMessage, recipients: Sequence[str]) -> None:
+class _Guarded(smtplib.SMTP):
+    """Talks to addresses that the guard allows; TLS is verified against the name all the same."""
+
+    def __init__(self, host: str, port: int, guard: Guard) -> None:
+        self._guard = guard
+        super().__init__(host, port, timeout=SMTP_TIMEOUT_S)
+
+    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:  # noqa: ARG002 - the signature is smtplib's
+        return _opened(self._guard, host, port)
+
+
+class _GuardedTls(smtplib.SMTP_SSL):
+    """The same, with TLS from the first byte on."""
+
+    def __init__(self, host: str, port: int, guard: Guard, context: ssl.SSLContext) -> None:
+        self._guard = guard
+        super().__init__(host, port, timeout=SMTP_TIMEOUT_S, context=context)
+
+    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:  # noqa: ARG002 - the signature is smtplib's
+        return self.context.wrap_socket(_opened(self._guard, host, port), server_hostname=host)
+
+
+def _opened(guard: Guard, host: str, port: int) -> socket.socket:
+    """A connection to one of the host's addresses, all of which the guard must allow. Raises OSError."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    addresses = list(dict.fromkeys(str(info[4][0]) for info in found))
+    try:
+        for address in addresses:
+            guard.check_ip(address)
+    except AddressRefused as refused:
+        raise PermissionError(EACCES, refused.reason) from refused
+    return _connected(addresses, port)
+
+
+def _connected(addresses: Sequence[str], port: int) -> socket.socket:
+    for address in addresses[:-1]:
+        with suppress(OSError):
+            return socket.create_connection((address, port), SMTP_TIMEOUT_S)
+    return socket.create_connection((addresses[-1], port), SMTP_TIMEOUT_S)
+
+
+def _deliver(server: str, guard: Guard, message: EmailMessage, recipients: Sequence[str]) -> None:
     """One conversation with the server. Raises OSError or SMTPException."""
     url = urlsplit(server)
     host = url.hostname or ""
     context = ssl.create_default_context()
     if url.scheme == "smtps":
-        smtp: smtplib.SMTP = smtplib.SMTP_SSL(host, url.port or 465, timeout=SMTP_TIMEOUT_S, context=context)
+        smtp: smtplib.SMTP = _GuardedTls(host, url.port or 465, guard, context)
     else:
-        smtp = smtplib.SMTP(host, url.port or 587, timeout=SMTP_TIMEOUT_S)
+        smtp = _Guarded(host, url.port or 587, guard)
     with smtp:
         smtp.ehlo()
         if url.scheme == "smtp" and smtp.has_extn("starttls"):

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from structlog.testing import capture_logs
 
 from app import mails as mails_module
 from app.alerts import Alerts
@@ -366,6 +367,33 @@ async def test_a_mail_goes_over_tls_to_a_server_that_proves_itself(
             clock.advance(minutes=10)
             await until_no_mail_waits(gateway)
     assert len(server.mails) == 1
+
+
+async def test_a_mail_goes_to_a_private_server_without_being_asked_for_networks(
+    database_url: str, tmp_path: Path, clock: FrozenClock
+) -> None:
+    async with mail_sink() as server:
+        settings = mailing(database_url, tmp_path, server.url).model_copy(update={"allow_networks": ()})
+        async with opened(settings, clock) as gateway:
+            await fire_once(gateway, clock)
+            await until_no_mail_waits(gateway)
+    assert len(server.mails) == 1
+
+
+@pytest.mark.parametrize(
+    "server", ["smtp://169.254.169.254:25", "smtps://[fe80::1]", "smtp://[::ffff:169.254.169.254]"]
+)
+async def test_no_mail_goes_where_no_mail_server_lives(
+    database_url: str, tmp_path: Path, clock: FrozenClock, server: str
+) -> None:
+    with capture_logs() as lines:
+        async with opened(mailing(database_url, tmp_path, server), clock) as gateway:
+            await fire_once(gateway, clock)
+            async with asyncio.timeout(10):
+                while not await tried_mails(gateway):
+                    await asyncio.sleep(0.01)
+    [error] = [line["error"] for line in lines if line["event"] == "mail.failed"]
+    assert "is a link-local address; allow it with MAILWEIR_ALLOW_NETWORKS" in error
 
 
 async def test_a_server_whose_name_cannot_be_one_does_not_end_the_sending_of_mails(
