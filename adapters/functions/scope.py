@@ -47,8 +47,11 @@ def spend_text(scope: Scope, characters: int) -> None:
         spend(scope, characters >> 4)
 
 
-def weigh(scope: Scope, value: Any) -> None:
-    """Takes one step for every scalar, container and key in `value`, counting what is shared each time it appears."""
+def weigh(scope: Scope, value: Any, *, price: int = 1) -> None:
+    """Takes a step for every scalar, container and key in `value`, counting what is shared each time it appears.
+
+    `price` is how many steps each element or key costs, where more is done with it than looking at it.
+    """
     pending: list[Json] = [value]
     steps = 0
     while pending and steps <= scope.steps_left:
@@ -56,9 +59,9 @@ def weigh(scope: Scope, value: Any) -> None:
         if type(item) is str:
             steps += len(item) >> 4
         elif type(item) is list:
-            steps += len(item)
+            steps += len(item) * price
             pending.extend(item)
         elif type(item) is dict:
-            steps += len(item) + (sum(map(len, item)) >> 4)
+            steps += len(item) * price + (sum(map(len, item)) >> 4)
             pending.extend(item.values())
     spend(scope, steps)

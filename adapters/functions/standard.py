@@ -8,6 +8,10 @@ from typing import Any
 from adapters.functions.scope import Json, Scope, spend, spend_text, weigh
 from adapters.functions.table import Reference, function, kind_of, wrong_type
 
+WRITING_PRICE = 4
+"""Steps for each element that is written as JSON; it takes as long as evaluating so many nodes."""
+_written = json.JSONEncoder(separators=(",", ":")).encode
+
 
 @function("abs(number)", types="number", metered=False)
 def absolute(_: Scope, number: float) -> float:
@@ -129,8 +133,9 @@ def to_string(scope: Scope, subject: Json) -> str:
     """A text as it is, anything else as JSON."""
     if type(subject) is str:
         return subject
-    weigh(scope, subject)
-    return json.dumps(subject, separators=(",", ":"))
+    spend(scope, WRITING_PRICE)
+    weigh(scope, subject, price=WRITING_PRICE)
+    return _written(subject)
 
 
 @function("to_number(x)")

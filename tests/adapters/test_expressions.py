@@ -236,3 +236,11 @@ def test_reading_addresses_takes_linear_time(text: str) -> None:
 def test_addresses_in_more_text_than_any_header_has_are_not_read() -> None:
     with pytest.raises(ExpressionError):
         evaluate("addresses(@)", "<" * 1_000_000)
+
+
+def test_writing_many_elements_as_json_costs_more_than_looking_at_them() -> None:
+    written = compile_expression("to_string(@)", steps_max=1_000)
+    assert written(list(range(200)))
+    with pytest.raises(ExpressionError, match="more than 1000 steps"):
+        written(list(range(300)))
+    assert written(["x" * 10_000]), "characters are written fast"
