@@ -113,6 +113,9 @@ class Intercom:
             if not self._untold:
                 asyncio.get_running_loop().call_later(RETRY_S, self._tell_again)
             self._untold[slot, topic] = set(numbers)
+        except OSError:  # systems differ in how much a message may hold; whoever tells has a commit behind it to end
+            if numbers:
+                self._tell(slot, LOOK, ())
 
     def _tell_again(self) -> None:
         untold, self._untold = self._untold, {}
