@@ -26,6 +26,15 @@ print(sorted(roots), [name for name in names if name.startswith("app.") and not 
 _QUICK = ["app", "click", "msgspec", "rich", "rich_click", "typing_extensions"]
 """What the help of a verb is made with; each of the other libraries would make it wait."""
 
+_WHAT_A_START_LOADS = """
+import sys
+import app.cli.serving
+from app.asgi import create_app
+from app.settings import load_settings
+create_app(load_settings())
+print({"alembic", "asyncpg", "pydantic.v1"} & set(sys.modules))
+"""
+
 
 def _verbs(command: click.Command, path: str = "mailweir") -> list[tuple[str, click.Command]]:
     if not isinstance(command, click.Group):
@@ -50,6 +59,13 @@ def test_no_verb_makes_its_help_wait_for_what_only_its_work_needs() -> None:
         [sys.executable, "-c", _WHAT_VERBS_LOAD], cwd=PROJECT, capture_output=True, text=True, check=True
     )
     assert ran.stdout.strip() == f"{_QUICK} []"
+
+
+def test_a_start_loads_neither_migrations_nor_drivers_that_it_may_not_need() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", _WHAT_A_START_LOADS], cwd=PROJECT, capture_output=True, text=True, check=True
+    )
+    assert ran.stdout.strip() == "set()"
 
 
 @pytest.mark.parametrize(("path", "verb"), LOADED, ids=[path for path, _ in LOADED])
