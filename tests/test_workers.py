@@ -241,6 +241,9 @@ async def test_a_killed_delivery_worker_gives_its_leases_to_the_one_after_it(gat
         await until(all_settled)
     assert stored(gateway, "SELECT count(*) - count(DISTINCT event_id) FROM delivery") == [(0,)]
     assert (await samples(gateway))['mailweir_worker_restarts_total{role="delivery"}'] == 1
+    lines = [json.loads(line) for line in (gateway.folder / "serve.log").read_text().splitlines() if line[0] == "{"]
+    opened = [(line["worker"], line["deliveries_resumed"] > 0) for line in lines if line["event"] == "store.opened"]
+    assert opened == [("delivery 0", False), ("delivery 0", True)]
 
 
 async def until_complete(gateway: Process) -> None:

@@ -12,6 +12,7 @@ from typing import NoReturn
 
 import msgspec
 import rich_click as click
+from structlog.contextvars import bind_contextvars
 
 from app.cli.configuration import settings_in_force
 from app.cli.errors import CommandFailed
@@ -61,6 +62,7 @@ def main() -> NoReturn:
     try:
         settings = settings_in_force(host=start.host, port=start.port)
         write_logs(settings.log_format)
+        bind_contextvars(worker=f"{start.place.role} {start.place.slot}")
         if start.place.role == INBOUND:
             _take_in(settings, start, control)
         else:
