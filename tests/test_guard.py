@@ -53,6 +53,25 @@ REFUSED_ADDRESSES = {
     "fe80::1": "a link-local",
     "fec0::1": "a reserved",
     "ff02::1": "a multicast",
+    "10.255.255.255": "a private",
+    "100.127.255.255": "a private",
+    "169.254.0.1": "a link-local",
+    "172.20.10.5": "a private",
+    "192.168.255.255": "a private",
+    "198.19.255.255": "a private",
+    "239.0.0.1": "a multicast",
+    "250.1.2.3": "a private",
+    "::ffff:192.168.1.1": "a private",
+    "::ffff:169.254.169.254": "a link-local",
+    "::ffff:0:127.0.0.1": "a loopback",
+    "::10.0.0.1": "a private",
+    "64:ff9b::127.0.0.1": "a loopback",
+    "64:ff9b::192.168.0.1": "a private",
+    "2002:c0a8:101::1": "a private",
+    "2002:a9fe:a9fe::1": "a link-local",
+    "fd12:3456:789a::1": "a private",
+    "fe80::a9fe:a9fe": "a link-local",
+    "ff05::1:3": "a multicast",
     "ff0e::1": "a multicast",
 }
 
@@ -140,6 +159,10 @@ def test_addresses_that_are_not_public_are_refused_by_name(address: str, kind: s
     reason = refusal(Guard(), f"https://{host_of(address)}/in")
     assert f"is {kind} address" in reason
     assert "MAILWEIR_ALLOW_NETWORKS" in reason
+
+
+def test_the_table_is_long() -> None:
+    assert len(REFUSED_ADDRESSES) >= 60
 
 
 @pytest.mark.parametrize("address", REFUSED_ADDRESSES)

@@ -161,6 +161,17 @@ async def test_events_about_nobody_wait_for_nobody(gateway: Gateway, subscriber:
     await subscriber.until("", 3)
 
 
+async def test_a_test_event_is_sent_at_once_whoever_is_kept_back(gateway: Gateway, subscriber: Subscriber) -> None:
+    account = await add_account(gateway, "mailgun")
+    endpoint_id, _ = await add_endpoint(gateway, subscriber.sink.url, ordering="recipient", timeout_s=60)
+    subscriber.answers["test@example.com"] = HANG
+    await post(account, "test@example.com", 2)
+    await subscriber.until("test@example.com", 1)
+    for _ in range(2):
+        await gateway.ingest.send_test(ENVIRONMENT, endpoint_id)
+    assert len(set(await subscriber.until("test@example.com", 3))) == 3
+
+
 async def test_a_restart_goes_on_where_it_was(
     database_url: str, tmp_path: Path, clock: FrozenClock, subscriber: Subscriber
 ) -> None:
