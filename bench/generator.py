@@ -49,6 +49,8 @@ class Sent(NamedTuple):
     """How often each status other than 200 was answered."""
     failure: str | None
     cpu_s: float
+    statuses: Sequence[int] = ()
+    """What each was answered, in the same order."""
 
 
 def post_loads(pipe: Connection) -> None:
@@ -62,7 +64,9 @@ def post_loads(pipe: Connection) -> None:
         cpu_before = time.process_time()
         run = uvloop.run(_post_all(load, requests))
         failure = run.failure and str(run.failure)
-        pipe.send(Sent(run.sent_ns, run.answered_ns, run.refused, failure, time.process_time() - cpu_before))
+        pipe.send(
+            Sent(run.sent_ns, run.answered_ns, run.refused, failure, time.process_time() - cpu_before, run.statuses)
+        )
         gc.enable()
 
 
@@ -105,6 +109,7 @@ class _Run:
         self.requests = requests
         self.sent_ns = array("q", bytes(8 * len(requests)))
         self.answered_ns = array("q", bytes(8 * len(requests)))
+        self.statuses = array("h", bytes(2 * len(requests)))
         self.refused: dict[int, int] = {}
         self.failure: Exception | None = None
         self.finished = asyncio.Event()
@@ -137,7 +142,8 @@ class _Provider(MessageProtocol):
     def message_received(self, message: bytes) -> None:
         run = self._run
         run.answered_ns[self._index] = time.monotonic_ns()
-        if (status := status_of(message)) != 200:
+        status = run.statuses[self._index] = status_of(message)
+        if status != 200:
             run.refused[status] = run.refused.get(status, 0) + 1
         run.unanswered -= 1
         if run.unanswered == 0:

@@ -34,10 +34,10 @@ class Worker:
         """Puts a message into the pipe."""
         self._pipe.send(message)
 
-    def answer(self) -> Any:
+    def answer(self, waits_s: float | None = None) -> Any:
         """The next message out of the pipe. Raises RunBroken when none comes."""
-        if not self._pipe.poll(self._waits_s):
-            raise RunBroken(f"{self._process.name} said nothing for {self._waits_s:g} s")
+        if not self._pipe.poll(self._waits_s if waits_s is None else waits_s):
+            raise RunBroken(f"{self._process.name} said nothing for {waits_s or self._waits_s:g} s")
         try:
             return self._pipe.recv()
         except EOFError as ended:

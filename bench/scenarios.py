@@ -10,6 +10,7 @@ from bench.isolation import isolation
 from bench.loaded import loaded
 from bench.logs import log
 from bench.measures import ON_ONE_SERVER, adapters_alone, machine_limits, memory
+from bench.overload import overload
 from bench.pages import pages
 from bench.rig import Rig
 from bench.subscribers import fanout, filters
@@ -27,6 +28,7 @@ WITH_A_FOLDER: dict[str, Scenario] = {
     "filters": filters,
     "fanout": fanout,
     "loaded": loaded,
+    "overload": overload,
     "backlog": backlog,
     "log": log,
     "pages": pages,

@@ -138,11 +138,16 @@ class GatewayServer:
 
     def resident_mib(self) -> list[float]:
         """Memory that is really in use, VmRSS, of the server and of each process it has started; [] without /proc."""
-        return [kib / 1024 for pid in self._pids() if (kib := _resident_kib(pid)) is not None]
+        return [kib / 1024 for pid in self._pids() if (kib := _memory_kib(pid, "VmRSS")) is not None]
 
     def _pids(self) -> list[str]:
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children")
         return [str(self.pid), *(children.read_text().split() if children.exists() else [])]
+
+    def peak_mib(self) -> float | None:
+        """The most memory that was ever really in use, VmHWM; None without /proc."""
+        kib = _memory_kib(str(self.pid), "VmHWM")
+        return None if kib is None else kib / 1024
 
     def stop(self) -> None:
         """Asks it to end, and insists after a while."""
@@ -170,10 +175,10 @@ def _cpu_s(pid: str) -> float | None:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _resident_kib(pid: str) -> int | None:
+def _memory_kib(pid: str, kind: str) -> int | None:
     status = Path(f"/proc/{pid}/status")
     lines = status.read_text().splitlines() if status.exists() else []
-    return next((int(line.split()[1]) for line in lines if line.startswith("VmRSS:")), None)
+    return next((int(line.split()[1]) for line in lines if line.startswith(f"{kind}:")), None)
 
 
 def database_of(folder: Path) -> Path:
