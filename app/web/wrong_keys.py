@@ -1,7 +1,7 @@
 """Wrong API keys at the login: how many came from where lately, so that nobody can try them by the thousand.
 
-Counted in memory and by this node alone. Who comes by a network of IPv6 has a lot of addresses, so there the first half
-of the address counts; whoever comes by a proxy that is not trusted shares its address with all others.
+Counted in memory, by each process of the gateway alone. Who comes by a network of IPv6 has a lot of addresses, so there
+the first half of the address counts; whoever comes by a proxy that is not trusted shares its address with all others.
 """
 
 from collections import OrderedDict

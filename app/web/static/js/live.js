@@ -103,12 +103,14 @@ function merge(into, from) {
   return changed;
 }
 
-// Cells that read otherwise than before, such as where a delivery stands; never the tick.
+// Cells that read otherwise than before, such as where a delivery stands; never the tick, nor where the focus is.
 function renew(old, row) {
   let changed = false;
   [...row.cells].forEach((cell, at) => {
-    if (cell.classList.contains("tick") || old.cells[at].textContent === cell.textContent) return;
-    old.cells[at].replaceChildren(...cell.childNodes);
+    const shown = old.cells[at];
+    if (cell.classList.contains("tick") || shown.textContent === cell.textContent) return;
+    if (shown.contains(document.activeElement)) return;
+    shown.replaceChildren(...cell.childNodes);
     changed = true;
   });
   return changed;
