@@ -125,6 +125,23 @@ by_two = pytest.mark.parametrize("station", ["2"], indirect=True)
 # Killed at each step of a delivery.
 
 
+async def test_killed_before_the_commit_it_has_acknowledged_nothing_and_kept_nothing(station: Station) -> None:
+    async with serve() as sink:
+        await station.register(sink)
+        with locked(station.folder):
+            unanswered = asyncio.create_task(station.post())
+            await asyncio.sleep(0.3)
+            assert not unanswered.done()
+            station.gateway.kill()
+        with pytest.raises(httpx.TransportError):
+            await unanswered
+        assert station.deliveries() == []
+        await station.start()
+        assert await station.post() == 200
+        await station.all_arrive(sink)
+        assert len(sink.requests) == 1
+
+
 async def test_killed_right_after_the_200(station: Station) -> None:
     async with serve(Answer(delay_s=0.2)) as sink:
         await station.register(sink)
