@@ -7,7 +7,7 @@ RUN_READY := .venv/.ready-run
 TEST_READY := .venv/.ready-test
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run demo test check format bench figures screenshots compiled constraints clean help
+.PHONY: run demo test check format bench figures screenshots compiled dictionary constraints clean help
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -41,6 +41,9 @@ figures: $(TEST_READY) compiled ## measure all of it, an hour, and write the tab
 
 screenshots: $(TEST_READY) ## take the pictures of the README anew; needs Chromium
 	@$(BIN)/python docs/screenshots.py
+
+dictionary: $(TEST_READY) ## make the next dictionary that what is stored is packed with
+	@$(BIN)/python -m tests.store.train_dictionary
 
 # Where the environment forbids Python to keep its bytecode, each process would compile all sources anew.
 compiled: $(RUN_READY)

@@ -19,6 +19,7 @@ from app.store.health import Result
 from app.store.ids import DELIVERY, EVENT, public_id, time_ms
 from app.store.leases import AttemptRecord, Begun, Outcome
 from app.store.ledger import STORE_ERRORS
+from app.store.shortening import short_times
 from app.store.tables import CANCELLED, DELIVERED, FAILED, HELD, PENDING
 
 log = structlog.get_logger()
@@ -235,7 +236,7 @@ def record_of(
         error_kind=answer.error_kind,
         error=answer.error,
         duration_ms=round(answer.timing.total_ms),
-        timing=_encode(answer.timing),
+        timing=short_times(msgspec.structs.astuple(answer.timing)),
         request_headers=_encode(headers),
         request_body=own_body,
         response_headers=_encode(answer.headers),

@@ -88,8 +88,10 @@ FLOOR_OF = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 
 # The store has floors of its own.
 STORE_FLOORS: list[set[str]] = [
-    {"locks"},
+    {"locks", "packing"},
+    {"shortening"},
     {"tables", "engine", "prepared", "ids", "errors"},
+    {"requests"},
     {"health", "order"},
     {"transactions", "views", "roster", "nodes", "readiness", "receipts", "leases", "arrivals", "replies", "copies"},
     {"rollups", "mails", "duties"},

@@ -17,6 +17,7 @@ from app.gateway import Gateway
 from app.ingest import NotReprocessable
 from app.shaping import STEPS_MAX
 from app.store.endpoints import EndpointChange, change_endpoint, delete_endpoint, enable_endpoint, get_endpoint
+from app.store.requests import request_of
 from app.store.sources import delete_source
 from app.store.tables import AttemptRow, DeliveryRow, EventRow, ReceiptRow, table_of
 from tests.conftest import FrozenClock
@@ -43,8 +44,8 @@ async def sink() -> AsyncIterator[Sink]:
 
 async def rows(gateway: Gateway, table: sa.Table) -> list[dict[str, object]]:
     async with gateway.engine.connect() as connection:
-        found = await connection.execute(sa.select(table).order_by(table.c.id))
-        return [dict(row) for row in found.mappings()]
+        found = (await connection.execute(sa.select(table).order_by(table.c.id))).all()
+    return [{**row._mapping, **(request_of(row)._asdict() if table is RECEIPT else {})} for row in found]
 
 
 async def until_delivery(gateway: Gateway, status: str, count: int = 1) -> list[dict[str, object]]:

@@ -16,6 +16,7 @@ from app.gateway import Gateway
 from app.refusals import REJECTED_KEPT_PER_MINUTE
 from app.settings import Settings
 from app.store.accounts import create_key
+from app.store.requests import request_of
 from app.store.sources import NewSource, create_source
 from app.store.tables import EventRow, ReceiptRow, table_of
 from tests.conftest import FrozenClock
@@ -55,8 +56,8 @@ async def add_source(gateway: Gateway, name: str, provider: str, **secrets: str)
 
 async def rows(gateway: Gateway, table: sa.Table) -> list[dict[str, Any]]:
     async with gateway.engine.connect() as connection:
-        found = await connection.execute(sa.select(table).order_by(table.c.id))
-        return [dict(row) for row in found.mappings()]
+        found = (await connection.execute(sa.select(table).order_by(table.c.id))).all()
+    return [{**row._mapping, **(request_of(row)._asdict() if table is RECEIPT else {})} for row in found]
 
 
 async def sources_of(gateway: Gateway, table: sa.Table) -> list[str]:

@@ -16,9 +16,10 @@ from app.redaction import FIELDS, Redaction, pseudonym, unknown_words
 from app.store.forgetting import Forgotten
 from app.store.sealing import reseal_secrets
 from app.store.sources import NewSource, SourceChange, change_source, create_source
-from app.store.tables import DriftRow, EventRow, ReceiptRow, table_of
+from app.store.tables import DriftRow, EventRow, ReceiptRow
 from app.store.transactions import writing
 from app.vault import Vault
+from tests import stored
 from tests.gateways import ENVIRONMENT, add_endpoint, opened, settings_for
 from tests.servers import sink
 
@@ -144,16 +145,11 @@ async def post(gateway: Gateway, number: int = 1, *, source: str = "prod", **oth
 
 
 async def everything(gateway: Gateway) -> str:
-    """All that is stored, in small letters."""
-    async with gateway.engine.connect() as connection:
-        stored = [str((await connection.execute(sa.select(table))).all()) for table in SQLModel.metadata.sorted_tables]
-    return "\n".join(stored).lower().replace("tests/", "")
+    return (await stored.everything(gateway.engine)).replace("tests/", "")
 
 
 async def rows(gateway: Gateway, row: type[SQLModel]) -> list[Any]:
-    async with gateway.engine.connect() as connection:
-        table = table_of(row)
-        return list((await connection.execute(sa.select(table).order_by(*table.primary_key))).all())
+    return await stored.rows(gateway.engine, row)
 
 
 async def test_nothing_of_it_is_in_any_table_and_subscribers_get_the_same(gateway: Gateway) -> None:
@@ -161,8 +157,8 @@ async def test_nothing_of_it_is_in_any_table_and_subscribers_get_the_same(gatewa
         await add_endpoint(gateway, subscriber.url)
         await post(gateway)
         (got,) = await subscriber.arrived(1)
-    stored = await everything(gateway)
-    assert [text for text in PERSONAL if text in stored or text.encode() in got.body.lower()] == []
+    found = await everything(gateway)
+    assert [text for text in PERSONAL if text in found or text.encode() in got.body.lower()] == []
     (event,) = await rows(gateway, EventRow)
     assert event.recipient == got.json()["data"]["recipient"] == pseudonym("ann@example.com", await key_of(gateway))
     (receipt,) = await rows(gateway, ReceiptRow)
@@ -189,8 +185,8 @@ async def test_what_cannot_be_read_leaves_no_value_behind_and_is_not_read_again(
     assert first.status == "quarantined"
     problems = [json.loads(receipt.problems or b"[]") for receipt in await rows(gateway, ReceiptRow)]
     assert [problem["reason"] for found in problems for problem in found]
-    stored = await everything(gateway)
-    assert [text for text in PERSONAL if text in stored] == []
+    found = await everything(gateway)
+    assert [text for text in PERSONAL if text in found] == []
     assert {drift.sample for drift in await rows(gateway, DriftRow)} <= {"{}", "(redacted)"}
     with pytest.raises(NotReprocessable, match="body"):
         await gateway.ingest.reprocess(first.id)

@@ -9,7 +9,9 @@ import sqlalchemy as sa
 from app.erasure import FORGOTTEN
 from app.store.engine import findable, insert_new, storable
 from app.store.order import Line, which_queue
+from app.store.packing import packed
 from app.store.prepared import Prepared, insert_into
+from app.store.requests import REQUEST_COLUMNS, KeptRequest, request_of, stored_request
 from app.store.tables import (
     ACCEPTED,
     DUPLICATE,
@@ -31,7 +33,7 @@ _RECEIPT_AGAIN = (
     .where(_receipt.c.id == sa.bindparam("receipt_id"))
     .values(status=sa.bindparam("new_status"), reason=sa.bindparam("new_reason"), problems=sa.bindparam("new_problems"))
 )
-_SPENT_TOKENS = sa.select(_receipt.c.source_id, _receipt.c.once_digest, _receipt.c.body).where(
+_SPENT_TOKENS = sa.select(_receipt.c.source_id, _receipt.c.once_digest, *REQUEST_COLUMNS).where(
     _receipt.c.source_id.in_(sa.bindparam("sources", expanding=True)),
     _receipt.c.once_digest.in_(sa.bindparam("digests", expanding=True)),
 )
@@ -79,6 +81,8 @@ _INSERT_DELIVERIES = insert_into(
     ),
 )
 KEYS_ASKED_MAX = 10_000
+ONCE_BYTES_KEPT = 8
+"""Of the digest of a token, which nobody but its provider can choose. Versions before this kept all of it."""
 _FORGOTTEN = FORGOTTEN.encode()
 REUSED = "the single-use token was accepted before, with another event"
 
@@ -309,9 +313,10 @@ def _used_tokens(connection: sa.Connection, tokens: set[Token]) -> dict[Token, b
     """Those of the tokens that a stored receipt spent, with its body."""
     if not tokens:
         return {}
-    digests = [digest for _, digest in tokens]
-    spent = connection.execute(_SPENT_TOKENS, {"sources": [*{token[0] for token in tokens}], "digests": digests})
-    return {(source_id, digest): body for source_id, digest, body in spent}
+    whole = {digest[:ONCE_BYTES_KEPT]: digest for _, digest in tokens}
+    asked = {"sources": [*{source_id for source_id, _ in tokens}], "digests": [*whole, *whole.values()]}
+    spent = connection.execute(_SPENT_TOKENS, asked)
+    return {(row.source_id, whole[row.once_digest[:ONCE_BYTES_KEPT]]): request_of(row).body for row in spent}
 
 
 def _store_receipts(connection: sa.Connection, arrivals: Sequence[Arrival]) -> None:
@@ -342,7 +347,7 @@ def _event_row(event: NewEvent) -> tuple[Any, ...]:
         findable(event.message_id),
         event.occurred_at,
         event.dedup_key,
-        event.body,
+        packed(event.body),
     )
 
 
@@ -352,12 +357,9 @@ def _receipt_row(receipt: NewReceipt, arrival: Arrival) -> tuple[Any, ...]:
         receipt.source_id,
         arrival.status,
         storable(arrival.reason),
-        receipt.problems,
-        receipt.method,
-        storable(receipt.url),
-        receipt.headers,
-        receipt.body,
-        receipt.once_digest if arrival.spends_token else None,
+        receipt.problems and packed(receipt.problems),
+        *stored_request(KeptRequest(receipt.method, receipt.url, receipt.headers, receipt.body)),
+        receipt.once_digest[:ONCE_BYTES_KEPT] if receipt.once_digest and arrival.spends_token else None,
         receipt.withheld,
     )
 

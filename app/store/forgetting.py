@@ -19,6 +19,8 @@ from app.erasure import FORGOTTEN, Eraser
 from app.store.engine import lock_rows, skip_locked
 from app.store.ids import DELIVERY, parse_id
 from app.store.order import let_next_go_in_reach
+from app.store.packing import plain_size, size_columns
+from app.store.requests import REQUEST_COLUMNS, KeptRequest, request_of, stored_request
 from app.store.tables import (
     CANCELLED,
     DUPLICATE,
@@ -51,6 +53,7 @@ _receipt, _event, _drift, _source = map(table_of, (ReceiptRow, EventRow, DriftRo
 _delivery, _attempt, _job = map(table_of, (DeliveryRow, AttemptRow, BulkJobRow))
 _UNDELIVERED = (PENDING, HELD, QUEUED, FAILED)
 _INBOUND_TYPES = ("email.received", "email.replied")
+_IN_RECEIPTS = (_receipt.c.reason, _receipt.c.problems, *REQUEST_COLUMNS)
 _NAMES_OF_EVENT = ("recipient", "email_id", "message_id")
 """Columns beside the body in which an address may stand, which ids are made of at times."""
 _GONE = FORGOTTEN.encode()
@@ -100,29 +103,32 @@ async def read_chunk(engine: AsyncEngine, environment_id: int, after: int) -> Ch
     """The next stretch after that number."""
     ours = sa.select(_source.c.environment_id).where(_source.c.id == _receipt.c.source_id).scalar_subquery()
     of_receipts, of_events = ours == environment_id, _event.c.environment_id == environment_id
-    in_receipts = (_receipt.c.url, _receipt.c.reason, _receipt.c.problems, _receipt.c.headers, _receipt.c.body)
     async with engine.connect() as connection:
         ends = [
             await _end(connection, table, after, which)
             for table, which in ((_receipt, of_receipts), (_event, of_events))
         ]
         upto = min((end for end in ends if end is not None), default=None)
-        receipts = await _rows(connection, _receipt, in_receipts, after, upto, of_receipts)
+        receipts = await _rows(connection, _receipt, _IN_RECEIPTS, after, upto, of_receipts)
         events = await _rows(connection, _event, (_event.c.recipient, _event.c.body), after, upto, of_events)
-    return Chunk(receipts, events, upto)
+    return Chunk(
+        [Stored(row.id, _joined((row.reason, row.problems, *request_of(row)))) for row in receipts],
+        [Stored(row.id, _joined((row.recipient, row.body))) for row in events],
+        upto,
+    )
 
 
 async def _end(connection: AsyncConnection, table: sa.Table, after: int, ours: sa.ColumnElement[bool]) -> int | None:
     """The last row of the table that a chunk has room for; None when all that is left has."""
     query = (
-        sa.select(table.c.id, sa.func.length(table.c.body))
+        sa.select(table.c.id, *size_columns(table.c.body))
         .where(table.c.id > after, ours)
         .order_by(table.c.id)
         .limit(CHUNK_ROWS_MAX)
     )
     rows, size = (await connection.execute(query)).all(), 0
-    for number, length in rows:
-        size += length
+    for number, head, length in rows:
+        size += plain_size(head, length)
         if size >= CHUNK_BYTES_MAX:
             return number
     return rows[-1][0] if len(rows) == CHUNK_ROWS_MAX else None
@@ -135,12 +141,12 @@ async def _rows(
     after: int,
     upto: int | None,
     ours: sa.ColumnElement[bool],
-) -> list[Stored]:
+) -> Sequence[sa.Row[Any]]:
     until = sa.true() if upto is None else table.c.id <= upto
     query = sa.select(table.c.id, *columns).where(table.c.id > after, until, ours).order_by(table.c.id)
     if upto is None:
         query = query.limit(CHUNK_ROWS_MAX)  # what came in since the end was looked for waits for the next time
-    return [Stored(row[0], b"\n".join(map(_bytes, row[1:]))) for row in await connection.execute(query)]
+    return (await connection.execute(query)).all()
 
 
 def forget_in(connection: sa.Connection, hits: Hits, eraser: Eraser, now: datetime) -> tuple[Forgotten, int | None]:
@@ -196,25 +202,26 @@ def forget_drift(connection: sa.Connection, environment_id: int, eraser: Eraser)
 
 
 def _forget_receipt(connection: sa.Connection, number: int, eraser: Eraser) -> Forgotten:
-    columns = (_receipt.c.status, _receipt.c.url, _receipt.c.reason, _receipt.c.problems)
-    query = sa.select(*columns, _receipt.c.headers, _receipt.c.body).where(_receipt.c.id == number)
+    query = sa.select(_receipt.c.status, *_IN_RECEIPTS).where(_receipt.c.id == number)
     row = connection.execute(lock_rows(connection.dialect, query, shared=False)).one_or_none()
     if row is None:
         return Forgotten()
     erase, erase_text = eraser.erase, eraser.erase_text
     of_nobody_else = row.status == DUPLICATE or _is_about_nobody_else(connection, number, eraser)
-    connection.execute(
-        sa.update(_receipt)
-        .where(_receipt.c.id == number)
-        .values(
-            url=erase_text(row.url.partition("?")[0] if of_nobody_else else row.url),
-            reason=row.reason and erase_text(row.reason),
-            problems=row.problems and erase(row.problems),
-            headers=erase(row.headers),
-            body=b"" if of_nobody_else else erase(row.body),
-            withheld=FORGOTTEN_IN_PART,
-        )
+    request = request_of(row)
+    rest = KeptRequest(
+        method=request.method,
+        url=erase_text(request.url.partition("?")[0] if of_nobody_else else request.url),
+        headers=erase(request.headers),
+        body=b"" if of_nobody_else else erase(request.body),
     )
+    others = {
+        _receipt.c.reason: row.reason and erase_text(row.reason),
+        _receipt.c.problems: row.problems and erase(row.problems),
+        _receipt.c.withheld: FORGOTTEN_IN_PART,
+    }
+    stored = dict(zip(REQUEST_COLUMNS, stored_request(rest), strict=True))
+    connection.execute(sa.update(_receipt).where(_receipt.c.id == number).values({**stored, **others}))
     return Forgotten(receipts=1)
 
 
@@ -329,5 +336,5 @@ def _emptied(_body: bytes) -> bytes:
     return _GONE
 
 
-def _bytes(value: str | bytes | None) -> bytes:
-    return value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value or b""
+def _joined(texts: Iterable[str | bytes | None]) -> bytes:
+    return b"\n".join(text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text or b"" for text in texts)

@@ -12,7 +12,9 @@ from app.store.engine import as_one_value, is_among, skip_locked, storable
 from app.store.health import Health, Result, by_endpoint, note_results, read_health, take_probe
 from app.store.ids import time_ms
 from app.store.order import Line, let_next_go
+from app.store.packing import packed
 from app.store.prepared import Prepared, insert_into
+from app.store.shortening import short_headers
 from app.store.tables import (
     FINISHED,
     HELD,
@@ -151,7 +153,7 @@ class Claimed(msgspec.Struct, frozen=True):
 
 
 class AttemptRecord(msgspec.Struct, frozen=True):
-    """One try as it went; headers and timing are JSON, `request_body` None where it was the event's body."""
+    """One try as it went; headers are JSON, `request_body` is None where it was the event's body."""
 
     id: int
     number: int
@@ -160,6 +162,7 @@ class AttemptRecord(msgspec.Struct, frozen=True):
     error: str | None
     duration_ms: int
     timing: bytes
+    """Written by `shortening.short_times`."""
     request_headers: bytes
     request_body: bytes | None
     response_headers: bytes
@@ -350,10 +353,10 @@ def _attempt_row(delivery_id: int, attempt: AttemptRecord) -> tuple[Any, ...]:
         storable(attempt.error),
         attempt.duration_ms,
         attempt.timing,
-        attempt.request_headers,
-        attempt.request_body,
-        attempt.response_headers,
-        attempt.response_body,
+        short_headers(attempt.request_headers),
+        attempt.request_body and packed(attempt.request_body),
+        packed(attempt.response_headers),
+        packed(attempt.response_body),
         attempt.response_truncated,
         attempt.batch,
     )

@@ -11,7 +11,7 @@ from app.store import tables
 from app.store.errors import DatabaseTooNew, is_locked
 from app.store.transactions import alone, writing
 
-HEAD = "0016"
+HEAD = "0017"
 """The newest revision under `migrations/versions`; without an older database Alembic is not even loaded."""
 
 TURN_WITHIN_S = 120.0

@@ -8,13 +8,15 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.store.ids import time_ms
+from app.store.packing import plain_size, size_columns
+from app.store.requests import REQUEST_COLUMNS, request_of
 from app.store.tables import REJECTED, ReceiptRow, SourceRow, table_of
 
 _receipt, _source = table_of(ReceiptRow), table_of(SourceRow)
 
 _REQUESTS = sa.select(
-    *(_receipt.c.id, _receipt.c.source_id, _receipt.c.status, _receipt.c.method, _receipt.c.url),
-    *(_receipt.c.headers, _receipt.c.body, _receipt.c.withheld, _receipt.c.problems),
+    *(_receipt.c.id, _receipt.c.source_id, _receipt.c.status, _receipt.c.withheld, _receipt.c.problems),
+    *REQUEST_COLUMNS,
 )
 
 
@@ -47,16 +49,18 @@ async def recent_requests(
         )
         sizes = list[tuple[int, int]]()
         for source_id in (await connection.scalars(mine)).all():
-            sizes += [(row.id, row.size) for row in await connection.execute(_sizes(source_id, limit))]
+            rows = await connection.execute(_sizes(source_id, limit))
+            sizes += [(number, plain_size(head, size)) for number, head, size in rows]
         chosen = _fitting(sorted(sizes, reverse=True)[:limit], bytes_max)
         rows = await connection.execute(_REQUESTS.where(_receipt.c.id.in_(chosen)).order_by(_receipt.c.id.desc()))
         return [_stored(row) for row in rows]
 
 
-def _sizes(source_id: int, limit: int) -> sa.Select[int, int]:
+def _sizes(source_id: int, limit: int) -> sa.Select[int, bytes, int]:
     authentic = (_receipt.c.status != REJECTED, _receipt.c.withheld.is_(None))
-    size = sa.func.length(_receipt.c.body).label("size")
-    query = sa.select(_receipt.c.id, size).where(_receipt.c.source_id == source_id, *authentic)
+    query = sa.select(_receipt.c.id, *size_columns(_receipt.c.body)).where(
+        _receipt.c.source_id == source_id, *authentic
+    )
     return query.order_by(_receipt.c.id.desc()).limit(limit)
 
 
@@ -78,7 +82,6 @@ async def load_receipt(engine: AsyncEngine, receipt_id: int) -> StoredReceipt | 
 
 
 def _stored(row: Any) -> StoredReceipt:
-    headers = msgspec.json.decode(row.headers, type=dict[str, str])
-    return StoredReceipt(
-        row.id, row.source_id, row.status, row.method, row.url, headers, row.body, row.withheld, row.problems
-    )
+    method, url, headers, body = request_of(row)
+    known = msgspec.json.decode(headers, type=dict[str, str])
+    return StoredReceipt(row.id, row.source_id, row.status, method, url, known, body, row.withheld, row.problems)

@@ -42,22 +42,28 @@ async def empty(empty_database_url: str):
 
 
 def _differences(connection: sa.Connection) -> list[object]:
-    context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+    opts = {"compare_type": True, "compare_server_default": True, "include_object": _is_no_index}
+    context = MigrationContext.configure(connection, opts=opts)
     return compare_metadata(context, SQLModel.metadata)
+
+
+def _is_no_index(_object: object, _name: str | None, kind: str, *_others: object) -> bool:
+    """Indexes differ between the databases, and are looked at one by one."""
+    return kind != "index"
 
 
 async def test_the_revisions_make_exactly_the_tables_of_the_code(empty: AsyncEngine) -> None:
     async with writing(empty) as connection:
         await connection.run_sync(follow_revisions)
         assert await connection.run_sync(_differences) == []
-        assert await connection.run_sync(_indexes_found) == _indexes_declared()
+        assert await connection.run_sync(_indexes_found) == _indexes_declared(empty.dialect.name)
     assert await migrate(empty) is False
 
 
 async def test_an_empty_database_gets_the_tables_and_indexes_of_the_code_at_once(engine: AsyncEngine) -> None:
     async with engine.connect() as connection:
         assert await connection.run_sync(_differences) == []
-        assert await connection.run_sync(_indexes_found) == _indexes_declared()
+        assert await connection.run_sync(_indexes_found) == _indexes_declared(engine.dialect.name)
 
 
 async def test_an_empty_database_is_made_without_loading_the_migrations(tmp_path: Path) -> None:
@@ -83,16 +89,17 @@ def _indexes_found(connection: sa.Connection) -> set[tuple[str, tuple[str | None
     }
 
 
-def _indexes_declared() -> set[tuple[str, tuple[str | None, ...], bool, bool]]:
+def _indexes_declared(dialect: str) -> set[tuple[str, tuple[str | None, ...], bool, bool]]:
     return {
         (
             str(index.name),
             tuple(column.name for column in index.columns),
             bool(index.unique),
-            index.dialect_options["sqlite"]["where"] is not None,
+            index.dialect_options[dialect]["where"] is not None,
         )
         for table in SQLModel.metadata.tables.values()
         for index in table.indexes
+        if index._ddl_if is None or index._ddl_if.dialect == dialect
     }
 
 

@@ -24,7 +24,6 @@ from app.cli.demo.day import FORGED, ON_TIME, REPEATED, UNMAPPED, Happening
 from app.cli.demo.world import BILLING, DOWN_FOR_S, OLD_CRM, PAUSED_FOR_S, PIPELINE, unique
 from app.drafting import Drafts
 from app.gateway import Gateway
-from app.outcome import Timing
 from app.registry import Endpoint, Source
 from app.retry import BREAKER_FAILURES
 from app.store.arrivals import Arrival, NewDelivery, NewEvent, store_arrivals
@@ -32,6 +31,7 @@ from app.store.health import Result
 from app.store.ids import EVENT, NODES_MAX, SEQUENCE_BITS, first_id_at, public_id
 from app.store.leases import AttemptRecord, Claim, Outcome, claim_due, record_outcomes
 from app.store.rollups import count_up
+from app.store.shortening import short_times
 from app.store.tables import DELIVERED, FAILED, HELD, PENDING, SENDING
 
 REQUESTS_A_COMMIT = 300
@@ -234,7 +234,7 @@ class History:
             error_kind=None,
             error=None,
             duration_ms=attempt.duration_ms,
-            timing=_encode(Timing(None, None, None, total_ms * 0.95, total_ms * 0.05, total_ms)),
+            timing=short_times((None, None, None, total_ms * 0.95, total_ms * 0.05, total_ms)),
             request_headers=_encode(endpoint.shown_headers(headers)),
             request_body=None,
             response_headers=_encode([("content-type", "application/json")]),

@@ -21,6 +21,7 @@ from app.store.log.lines import (
     receipt_line,
     source,
 )
+from app.store.tables import COMMONEST_TYPE
 from app.store.views import DeliveryLine, EventDetail, EventLine, FollowedEvent, LiveEvent, Page, ReceiptLine
 from app.store.walks import Condition, Span, Walk, read_page
 
@@ -112,7 +113,16 @@ def event_conditions(wanted: EventFilter) -> tuple[list[Condition], list[Conditi
     number = _number(wanted.q)
     if number is not None:
         return [event.c.id == number], [*equal, *_looked_up(wanted)]
+    if wanted.email_id is None and recipient is None:
+        return _by_type(wanted.type), [*(equal if wanted.type == COMMONEST_TYPE else ()), *_looked_up(wanted)]
     return equal[:1], [*equal[1:], *_looked_up(wanted)]
+
+
+def _by_type(wanted: str | None) -> list[Condition]:
+    """What the index of types knows."""
+    if wanted in (None, COMMONEST_TYPE):
+        return []
+    return [event.c.type == wanted, event.c.type != sa.literal_column(f"'{COMMONEST_TYPE}'")]
 
 
 def _looked_up(wanted: EventFilter) -> Iterator[Condition]:

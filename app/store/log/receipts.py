@@ -17,6 +17,7 @@ from app.store.log.lines import (
     receipt_line,
     source,
 )
+from app.store.requests import REQUEST_COLUMNS, request_of
 from app.store.tables import ACCEPTED
 from app.store.views import EventLine, NativeRequestView, Page, ReceiptDetail, ReceiptLine, as_text
 from app.store.walks import Condition, Span, Walk, read_page
@@ -47,17 +48,18 @@ async def list_receipts(
 
 async def get_receipt(engine: AsyncEngine, environment_id: int, receipt_id: int) -> ReceiptDetail | None:
     """A receipt with its request and the events that came of it; None when the environment has none of that number."""
-    query = RECEIPT_LINES.add_columns(
-        receipt.c.method, receipt.c.url, receipt.c.headers, receipt.c.body, receipt.c.problems
-    ).where(receipt.c.id == receipt_id, source.c.environment_id == environment_id)
+    query = RECEIPT_LINES.add_columns(*REQUEST_COLUMNS, receipt.c.problems).where(
+        receipt.c.id == receipt_id, source.c.environment_id == environment_id
+    )
     async with engine.connect() as connection:
         row = (await connection.execute(query)).one_or_none()
         if row is None:
             return None
         events = await _events_of(connection, receipt_id)
+    request = request_of(row)
     return ReceiptDetail(
         receipt=receipt_line(row),
-        request=NativeRequestView(row.method, row.url, msgspec.Raw(row.headers), as_text(row.body)),
+        request=NativeRequestView(request.method, request.url, msgspec.Raw(request.headers), as_text(request.body)),
         problems=msgspec.Raw(row.problems or b"[]"),
         events=events,
     )
