@@ -7,8 +7,11 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel import SQLModel
 
-from app.store.requests import request_of
+from app.store.requests import KeptRequest, request_of
 from app.store.tables import ReceiptRow, table_of
+
+Columns = KeptRequest
+"""A row that has the columns of a request and nothing else."""
 
 
 async def rows(engine: AsyncEngine, row: type[SQLModel]) -> list[Any]:

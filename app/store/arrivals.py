@@ -1,5 +1,6 @@
 """What a provider request leaves behind: its receipt, its events and the deliveries they are owed."""
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from app.erasure import FORGOTTEN
 from app.store.engine import findable, insert_new, storable
 from app.store.order import Line, which_queue
 from app.store.packing import packed
-from app.store.prepared import Prepared, insert_into
+from app.store.prepared import Lookup, Prepared, insert_into
 from app.store.requests import REQUEST_COLUMNS, KeptRequest, request_of, stored_request
 from app.store.tables import (
     ACCEPTED,
@@ -33,9 +34,8 @@ _RECEIPT_AGAIN = (
     .where(_receipt.c.id == sa.bindparam("receipt_id"))
     .values(status=sa.bindparam("new_status"), reason=sa.bindparam("new_reason"), problems=sa.bindparam("new_problems"))
 )
-_SPENT_TOKENS = sa.select(_receipt.c.source_id, _receipt.c.once_digest, *REQUEST_COLUMNS).where(
-    _receipt.c.source_id.in_(sa.bindparam("sources", expanding=True)),
-    _receipt.c.once_digest.in_(sa.bindparam("digests", expanding=True)),
+_SPENT_TOKENS = Lookup(
+    sa.select(_receipt.c.once_digest, *REQUEST_COLUMNS), of=_receipt.c.source_id, among=_receipt.c.once_digest
 )
 _COUNT_KNOWN = sa.select(sa.func.count()).where(
     _event.c.source_id == sa.bindparam("source"), _event.c.dedup_key.in_(sa.bindparam("keys", expanding=True))
@@ -81,8 +81,6 @@ _INSERT_DELIVERIES = insert_into(
     ),
 )
 KEYS_ASKED_MAX = 10_000
-ONCE_BYTES_KEPT = 8
-"""Of the digest of a token, which nobody but its provider can choose. Versions before this kept all of it."""
 _FORGOTTEN = FORGOTTEN.encode()
 REUSED = "the single-use token was accepted before, with another event"
 
@@ -313,10 +311,14 @@ def _used_tokens(connection: sa.Connection, tokens: set[Token]) -> dict[Token, b
     """Those of the tokens that a stored receipt spent, with its body."""
     if not tokens:
         return {}
-    whole = {digest[:ONCE_BYTES_KEPT]: digest for _, digest in tokens}
-    asked = {"sources": [*{source_id for source_id, _ in tokens}], "digests": [*whole, *whole.values()]}
-    spent = connection.execute(_SPENT_TOKENS, asked)
-    return {(row.source_id, whole[row.once_digest[:ONCE_BYTES_KEPT]]): request_of(row).body for row in spent}
+    by_source = defaultdict[int, list[bytes]](list)
+    for source_id, digest in tokens:
+        by_source[source_id].append(digest)
+    return {
+        (source_id, row.once_digest): request_of(row).body
+        for source_id, digests in by_source.items()
+        for row in _SPENT_TOKENS.run(connection, source_id, digests)
+    }
 
 
 def _store_receipts(connection: sa.Connection, arrivals: Sequence[Arrival]) -> None:
@@ -359,7 +361,7 @@ def _receipt_row(receipt: NewReceipt, arrival: Arrival) -> tuple[Any, ...]:
         storable(arrival.reason),
         receipt.problems and packed(receipt.problems),
         *stored_request(KeptRequest(receipt.method, receipt.url, receipt.headers, receipt.body)),
-        receipt.once_digest[:ONCE_BYTES_KEPT] if receipt.once_digest and arrival.spends_token else None,
+        receipt.once_digest if arrival.spends_token else None,
         receipt.withheld,
     )
 

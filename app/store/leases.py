@@ -14,7 +14,7 @@ from app.store.ids import time_ms
 from app.store.order import Line, let_next_go
 from app.store.packing import packed
 from app.store.prepared import Prepared, insert_into
-from app.store.shortening import short_headers
+from app.store.shortening import packed_answer, short_headers
 from app.store.tables import (
     FINISHED,
     HELD,
@@ -355,7 +355,7 @@ def _attempt_row(delivery_id: int, attempt: AttemptRecord) -> tuple[Any, ...]:
         attempt.timing,
         short_headers(attempt.request_headers),
         attempt.request_body and packed(attempt.request_body),
-        packed(attempt.response_headers),
+        packed_answer(attempt.response_headers),
         packed(attempt.response_body),
         attempt.response_truncated,
         attempt.batch,

@@ -29,7 +29,7 @@ _SIGNATURE, _STAMP, _ID = 32, 4, 10
 _SHORT_END = 1 + _SIGNATURE + _SIGNATURE + _STAMP + _ID
 _CROCKFORD, _BASE_32 = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ", b"0123456789abcdefghijklmnopqrstuv"
 _TO_BASE_32 = bytes.maketrans(_CROCKFORD, _BASE_32)
-BEGINNINGS_KEPT = 1_024
+BEGINNINGS_KEPT, ANSWERS_KEPT = 1_024, 256
 
 
 def short_headers(sent: bytes) -> bytes:
@@ -61,6 +61,12 @@ def long_headers(stored: bytes) -> bytes:
 @lru_cache(BEGINNINGS_KEPT)
 def _packed_beginning(headers: bytes) -> bytes:
     """The same for all attempts of one number at one type of event."""
+    return packed(headers)
+
+
+@lru_cache(ANSWERS_KEPT)
+def packed_answer(headers: bytes) -> bytes:
+    """The headers of an answer, packed; a subscriber gives the same ones for a second at least."""
     return packed(headers)
 
 
