@@ -3,7 +3,6 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from adapters.request import NativeRequest
 from app.erasure import Eraser
 from app.gateway import Gateway
 from app.store.log import get_delivery, get_event, get_receipt
@@ -119,7 +119,8 @@ async def test_their_repetitions_and_forgeries_are_recognised(gateway: Gateway, 
     await account.send(request)
     await _write_plain(gateway.engine)
     await account.send(request)
-    forged = replace(request, body=request.body.replace(b'"delivered"', b'"complained"'))
+    body = request.body.replace(b'"delivered"', b'"complained"')
+    forged = NativeRequest(url=request.url, headers=request.headers, body=body)
     await account.send(forged)
     statuses = [receipt.status for receipt in await stored.rows(gateway.engine, ReceiptRow)]
     assert statuses == ["accepted", "accepted", "duplicate", "rejected"]

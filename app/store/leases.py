@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from math import inf
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -273,6 +274,7 @@ def record_outcomes(connection: sa.Connection, outcomes: Sequence[Outcome]) -> d
     Gives the health of the endpoints that had something to note; those that must not be sent to any more are disabled.
     """
     check_change(SENDING, {outcome.status for outcome in outcomes})
+    outcomes = sorted(outcomes, key=_delivery_id)  # rows that come in order fill their pages
     made = [(outcome.delivery_id, outcome.attempt) for outcome in outcomes if outcome.attempt is not None]
     _INSERT_ATTEMPTS.run(connection, [_attempt_row(*pair) for pair in made])
     _SETTLE.run(connection, [_settlement(outcome) for outcome in outcomes])
@@ -343,6 +345,9 @@ def _return(connection: sa.Connection, which: sa.ColumnElement[bool]) -> int:
     return returned.rowcount
 
 
+_delivery_id = attrgetter("delivery_id")
+
+
 def _attempt_row(delivery_id: int, attempt: AttemptRecord) -> tuple[Any, ...]:
     return (
         delivery_id,
@@ -367,7 +372,7 @@ def _settlement(outcome: Outcome) -> tuple[Any, ...]:
     return (
         outcome.status,
         1 if attempt else 0,
-        outcome.due_at,
+        0 if outcome.status in FINISHED else outcome.due_at,  # so that no row outgrows its page
         outcome.finished_at,
         attempt.status_code if attempt else None,
         storable(outcome.error),

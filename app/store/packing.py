@@ -25,7 +25,8 @@ SHORTEST = 24
 _PLAIN = 0xF8
 """Stands before what is kept in plain and begins as if it were packed."""
 _MARK = bytes([_PLAIN + NEWEST])
-_HEAD_BYTES = 20
+HEAD_BYTES = 20
+"""As many as `plain_size` has to see."""
 _MAGIC = b"\x28\xb5\x2f\xfd"
 """What a frame begins with elsewhere; here the mark says it."""
 
@@ -73,7 +74,7 @@ def unpacked(stored: bytes) -> bytes:
 def size_columns(column: sa.ColumnElement[bytes]) -> tuple[sa.ColumnElement[bytes], sa.ColumnElement[int]]:
     """What `plain_size` asks for."""
     as_stored = sa.type_coerce(column, sa.LargeBinary())
-    return sa.func.substr(as_stored, 1, _HEAD_BYTES, type_=sa.LargeBinary()), sa.func.length(as_stored)
+    return sa.func.substr(as_stored, 1, HEAD_BYTES, type_=sa.LargeBinary()), sa.func.length(as_stored)
 
 
 def plain_size(head: bytes, size: int) -> int:

@@ -29,8 +29,8 @@ WHOLE = json.loads((Path(__file__).parent / "whole_requests.json").read_text("ut
 SIZE = 64 * 1024
 FORMS = 1
 """How many times each fixture counts, with other values each time."""
-WHOLE_FORMS = 24
-ANSWERED = 600
+WHOLE_FORMS = 60
+ANSWERED = 1500
 
 _chance = random.Random(1)  # noqa: S311 - no secret: the dictionary is to come out the same each time
 _signer = Signer(["whsec_" + base64.b64encode(bytes(32)).decode()])
@@ -119,7 +119,7 @@ def _other_code(found: re.Match[str]) -> str:
 
 
 def main() -> None:
-    trained = zstandard.train_dictionary(SIZE, list(samples()), level=LEVEL, d=8, k=512)
+    trained = zstandard.train_dictionary(SIZE, list(samples()), level=LEVEL, d=8, k=2000)
     number = 1 + max((int(path.stem) for path in DICTIONARIES.glob("*.zdict")), default=0)
     (DICTIONARIES / f"{number}.zdict").write_bytes(trained.as_bytes())
     sys.stdout.write(f"Dictionary {number} is made; name it as the NEWEST in app/store/packing.py.\n")
