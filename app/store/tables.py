@@ -339,7 +339,7 @@ class EventRow(_Row, table=True):
 
 
 class DeliveryRow(_Row, table=True):
-    """One event owed to one endpoint; `due_at` counts while pending (0 once it is finished), the lease while sending."""
+    """One event owed to one endpoint; `due_at` counts while pending and is 0 in the end, the lease while sending."""
 
     __table_args__ = (
         sa.Index(
