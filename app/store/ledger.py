@@ -108,7 +108,8 @@ class Ledger:
         self._limits = TimeLimits()
         self._on_commit = on_commit
         self._outcome_bytes = 0
-        self._write_s = 0.0
+        self._waiting_items = 0
+        self._item_s = 0.0
         """What one more write costs, by the last commit; 0 where that took all there was."""
         self._began: float | None = None
         """When, by the loop's clock, the commit under way began."""
@@ -148,7 +149,7 @@ class Ledger:
     def expected_wait_s(self) -> float:
         """How long a request that came now would wait for its commit, as far as the last commits tell."""
         under_way_s = 0.0 if self._began is None else asyncio.get_running_loop().time() - self._began
-        return under_way_s + len(self._queue) * self._write_s
+        return under_way_s + self._waiting_items * self._item_s
 
     async def take_in(self, arrival: Arrival) -> None:
         """Returns once the arrival is durable, its `status` filled in. Raises StoreUnavailable."""
@@ -168,18 +169,21 @@ class Ledger:
     def record(self, outcome: Outcome) -> None:
         """Queues the outcome of an attempt; it is written even if the store has to come back first."""
         self._outcome_bytes += outcome.size
-        self._queue.append((outcome, None))
-        self._queued.set()
+        self._enqueue(outcome, None)
 
     async def _wait_for(self, work: Arrival | Task) -> Any:
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._queue.append((work, future))
-        self._queued.set()
+        self._enqueue(work, future)
         try:
             with self._limits.within(self._timeout_s):
                 return await future
         except TimeoutError:
             raise StoreUnavailable("the store did not commit within MAILWEIR_COMMIT_TIMEOUT_S") from None
+
+    def _enqueue(self, work: Arrival | Outcome | Task, future: asyncio.Future[Any] | None) -> None:
+        self._queue.append((work, future))
+        self._waiting_items += _items(work)
+        self._queued.set()
 
     async def _write_forever(self) -> None:
         loop = asyncio.get_running_loop()
@@ -188,27 +192,29 @@ class Ledger:
             self._queued.clear()
             while self._queue:
                 self._began = loop.time()
-                group = self._take()
+                group, items = self._take()
                 more_waits = bool(self._queue)
                 await self._write_group(group)
                 if len(group) >= LINGER_AFTER_WRITES:
                     await asyncio.sleep(LINGER_S)
-                self._write_s = (loop.time() - self._began) / len(group) if more_waits and group else 0.0
+                self._item_s = (loop.time() - self._began) / items if more_waits and items else 0.0
                 self._began = None
 
-    def _take(self) -> list[Write]:
-        """The next group; whoever stopped waiting is left out."""
+    def _take(self) -> tuple[list[Write], int]:
+        """The next group and how many items it has; whoever stopped waiting is left out."""
         group = list[Write]()
         items = 0
         while self._queue and items < self._items_max:
             write = self._queue.popleft()
+            its_items = _items(write[0])
+            self._waiting_items -= its_items
             if write[1] is not None and write[1].done():
                 continue
             group.append(write)
             if isinstance(write[0], Outcome):
                 self._outcome_bytes -= write[0].size
-            items += 1 + (len(write[0].events) if isinstance(write[0], Arrival) else 0)
-        return group
+            items += its_items
+        return group, items
 
     async def _write_group(self, group: list[Write]) -> None:
         try:
@@ -268,6 +274,7 @@ class Ledger:
         for work, future in reversed(group):
             if isinstance(work, Outcome):
                 self._outcome_bytes += work.size
+                self._waiting_items += _items(work)
                 self._queue.appendleft((work, None))
             else:
                 _fail(future, StoreUnavailable("the store cannot commit now"))
@@ -277,6 +284,11 @@ class Ledger:
         """One write that the store does not take, whatever its neighbours are: that is a fault of ours."""
         log.error("ledger.write_refused", kind=type(work).__name__, error=driver_message(error), exc_info=error)
         _fail(future, StoreUnavailable("the store did not take it"))
+
+
+def _items(work: Arrival | Outcome | Task) -> int:
+    """What a write weighs in a commit: an arrival itself and each of its events."""
+    return 1 + len(work.events) if isinstance(work, Arrival) else 1
 
 
 def _fail(future: asyncio.Future[Any] | None, error: StoreUnavailable) -> None:
