@@ -31,8 +31,8 @@ from app.time_limits import TimeLimits
 log = structlog.get_logger()
 
 STORE_RETRY_WAIT_S = 0.5
-LINGER_AFTER_WRITES = 4
-LINGER_S = 0.006
+LINGER_AFTER_WRITES = 32
+LINGER_S = 0.010
 """Under load the next commit waits a little for company: a commit costs as much as ten of the rows in it."""
 STORE_ERRORS = (SQLAlchemyError, OSError)
 
