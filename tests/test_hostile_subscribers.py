@@ -10,7 +10,7 @@ import pytest
 
 from app import connections
 from app.egress import BODY_BYTES_MAX, BODY_DRAIN_BYTES_MAX, Egress, Guard, PostOutcome
-from tests.servers import Answer, self_signed, sink
+from tests.servers import Answer, Sink, self_signed, sink
 
 pytestmark = pytest.mark.anyio
 
@@ -134,13 +134,20 @@ class Stopwatch:
         return self.now_s
 
 
-async def test_addresses_are_kept_no_longer_than_the_shortest_time_to_live(monkeypatch: pytest.MonkeyPatch) -> None:
-    stopwatch, names = Stopwatch(), Names("127.0.0.1")
-    monkeypatch.setattr(connections, "monotonic", stopwatch)
+@asynccontextmanager
+async def asking(names: Names) -> AsyncIterator[tuple[Egress, Sink]]:
+    """An egress that resolves by `names`, and a subscriber that closes every connection."""
     async with (
         aclosing(Egress(Guard(LOOPBACK, resolve=names.resolve), user_agent="Mailweir/test")) as egress,
         sink(Answer(headers={"Connection": "close"})) as subscriber,
     ):
+        yield egress, subscriber
+
+
+async def test_addresses_are_kept_no_longer_than_the_shortest_time_to_live(monkeypatch: pytest.MonkeyPatch) -> None:
+    stopwatch, names = Stopwatch(), Names("127.0.0.1")
+    monkeypatch.setattr(connections, "monotonic", stopwatch)
+    async with asking(names) as (egress, subscriber):
         url = subscriber.url_for("hooks.example.com")
         for _ in range(3):
             assert (await post(egress, url)).status == 200
@@ -158,10 +165,7 @@ async def test_a_busy_endpoint_that_closes_every_connection_costs_a_look_up_a_se
 ) -> None:
     stopwatch, names = Stopwatch(), Names("127.0.0.1")
     monkeypatch.setattr(connections, "monotonic", stopwatch)
-    async with (
-        aclosing(Egress(Guard(LOOPBACK, resolve=names.resolve), user_agent="Mailweir/test")) as egress,
-        sink(Answer(headers={"Connection": "close"})) as subscriber,
-    ):
+    async with asking(names) as (egress, subscriber):
         url = subscriber.url_for("hooks.example.com")
         for _ in range(3):
             await asyncio.gather(*(post(egress, url) for _ in range(30)))

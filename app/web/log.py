@@ -118,7 +118,7 @@ async def list_deliveries(request: ApiRequest) -> DeliveryPage:
 @get("/{delivery_id:str}", operation_id="getDelivery")
 async def get_delivery(request: ApiRequest, delivery_id: FromPath[str]) -> DeliveryDetail:
     """Show a delivery with every attempt: requests, responses, timing."""
-    return await _found_delivery(request, delivery_id)
+    return await found_delivery(request, delivery_id)
 
 
 @post("/{delivery_id:str}/retry", operation_id="retryDelivery", status_code=202, opt={"fails": [409]})
@@ -128,7 +128,7 @@ async def retry_delivery(request: ApiRequest, delivery_id: FromPath[str]) -> Del
     number = known_id(DELIVERY, delivery_id, "delivery")
     if not await resending.retry(gateway, principal_of(request).environment_id, number):
         raise not_found("delivery", delivery_id)
-    return await _found_delivery(request, delivery_id)
+    return await found_delivery(request, delivery_id)
 
 
 EVENTS = Router("/events", route_handlers=[list_events, get_event, replay_event], tags=["Events"])
@@ -143,7 +143,8 @@ async def _found_event(request: ApiRequest, event_id: str) -> EventDetail:
     return found
 
 
-async def _found_delivery(request: ApiRequest, delivery_id: str) -> DeliveryDetail:
+async def found_delivery(request: ApiRequest, delivery_id: str) -> DeliveryDetail:
+    """The caller's delivery, for routes and pages. Raises the problem of one that is not there."""
     number = known_id(DELIVERY, delivery_id, "delivery")
     found = await log.get_delivery(gateway_of(request).engine, principal_of(request).environment_id, number)
     if found is None:

@@ -17,10 +17,10 @@ from app.store.health import health_of
 from app.store.ids import DELIVERY
 from app.store.log import DeliveryFilter
 from app.store.tables import DELIVERY_STATUSES
-from app.store.views import AttemptView, DeliveryDetail
+from app.store.views import AttemptView
 from app.web import resending
 from app.web.context import gateway_of, known_id, principal_of
-from app.web.log import DeliveryQuery
+from app.web.log import DeliveryQuery, found_delivery
 from app.web.pages.attempt_charts import milliseconds, timing_bar, timing_words
 from app.web.pages.failures import Explained, why_attempt_ended
 from app.web.pages.forms import ROWS_MAX, Given, read_filters, stream_of
@@ -80,7 +80,7 @@ async def show_deliveries(request: AnyRequest) -> Template:
 @get("/deliveries/{delivery_id:str}")
 async def show_delivery(request: AnyRequest, delivery_id: FromPath[str]) -> Template:
     """A delivery; `?attempt=2` shows that attempt in full, otherwise it is the last one."""
-    found = await _found(request, delivery_id)
+    found = await found_delivery(request, delivery_id)
     endpoints = await list_endpoints(gateway_of(request).engine, principal_of(request).environment_id)
     endpoint = next((one for one in endpoints if one.id == found.delivery.endpoint_id), None)
     return page(
@@ -102,7 +102,7 @@ async def show_raw(
     request: AnyRequest, delivery_id: FromPath[str], number: FromPath[int], part: FromPath[str]
 ) -> Response[str]:
     """The body of an attempt's request or response, as plain text."""
-    found = await _found(request, delivery_id)
+    found = await found_delivery(request, delivery_id)
     attempt = next((one for one in found.attempts if one.number == number), None)
     if attempt is None or part not in ("request", "response"):
         raise not_found("attempt", number)
@@ -120,14 +120,6 @@ async def retry_delivery(request: AnyRequest, delivery_id: FromPath[str]) -> Red
 
 
 DELIVERIES = [show_deliveries, show_delivery, show_raw, retry_delivery]
-
-
-async def _found(request: AnyRequest, delivery_id: str) -> DeliveryDetail:
-    number = known_id(DELIVERY, delivery_id, "delivery")
-    found = await log.get_delivery(gateway_of(request).engine, principal_of(request).environment_id, number)
-    if found is None:
-        raise not_found("delivery", delivery_id)
-    return found
 
 
 def _names(endpoints: Sequence[Endpoint]) -> dict[int, str]:
