@@ -86,7 +86,7 @@ async def list_events(request: ApiRequest) -> EventPage:
 @get("/{event_id:str}", operation_id="getEvent")
 async def get_event(request: ApiRequest, event_id: FromPath[str]) -> EventDetail:
     """Show an event as subscribers receive it, the receipt it came with, and its deliveries."""
-    return await _found_event(request, event_id)
+    return await found_event(request, event_id)
 
 
 @post("/{event_id:str}/replay", operation_id="replayEvent", status_code=202, opt={"body": ReplayTo, "fails": [409]})
@@ -94,7 +94,7 @@ async def replay_event(request: ApiRequest, event_id: FromPath[str]) -> Replayed
     """Send an event again, with the same id: to one endpoint, or to all that ask for such events now."""
     gateway, wanted = gateway_of(request), await read_body(request, ReplayTo)
     environment_id = principal_of(request).environment_id
-    found = await _found_event(request, event_id)
+    found = await found_event(request, event_id)
     number = known_id(EVENT, event_id, "event")
     targets = [wanted.endpoint_id] if wanted.endpoint_id else await _asking_for(gateway, environment_id, found)
     made = await resending.replay(gateway, environment_id, number, targets)
@@ -135,7 +135,8 @@ EVENTS = Router("/events", route_handlers=[list_events, get_event, replay_event]
 DELIVERIES = Router("/deliveries", route_handlers=[list_deliveries, get_delivery, retry_delivery], tags=["Deliveries"])
 
 
-async def _found_event(request: ApiRequest, event_id: str) -> EventDetail:
+async def found_event(request: ApiRequest, event_id: str) -> EventDetail:
+    """The caller's event, for routes and pages. Raises the problem of one that is not there."""
     number = known_id(EVENT, event_id, "event")
     found = await log.get_event(gateway_of(request).engine, principal_of(request).environment_id, number)
     if found is None:

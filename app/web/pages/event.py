@@ -19,6 +19,7 @@ from app.store.ids import DELIVERY, EVENT, RECEIPT, parse_id
 from app.store.views import DeliveryDetail, DeliveryLine, EventDetail, ReceiptDetail
 from app.web import resending
 from app.web.context import NUMBER_MAX, gateway_of, known_id, principal_of
+from app.web.log import found_event
 from app.web.pages.forms import Given, read_form
 from app.web.pages.origins import Origin, as_curl, as_fixture, as_it_came, find_origin, find_repeats
 from app.web.pages.payloads import link, shown
@@ -134,11 +135,8 @@ EVENT_PAGES: list[Any] = [show_event, show_event_as, replay_event, reprocess_rec
 
 
 async def _find(request: AnyRequest, event_id: str) -> _Found:
-    number = known_id(EVENT, event_id, "event")
-    found = await log.get_event(gateway_of(request).engine, principal_of(request).environment_id, number)
-    if found is None:
-        raise not_found("event", event_id)
-    return _Found(found, msgspec.json.decode(found.event), number)
+    found = await found_event(request, event_id)
+    return _Found(found, msgspec.json.decode(found.event), known_id(EVENT, event_id, "event"))
 
 
 async def _origin(request: AnyRequest, found: _Found) -> Origin | None:

@@ -11,12 +11,12 @@ from app.store.ids import EVENT
 from app.store.log import EventFilter
 from app.store.sources import list_sources
 from app.web.context import gateway_of, known_id, principal_of
-from app.web.log import EventQuery
+from app.web.log import EventQuery, found_event
 from app.web.pages.event import EVENT_PAGES
 from app.web.pages.forms import ROWS_MAX, Given, read_filters, read_many, stream_of
 from app.web.pages.rendering import local_path, page, redirect
 from app.web.paging import LIMIT_MAX, cursor_text
-from app.web.problems import AnyRequest, Problem, not_found
+from app.web.problems import AnyRequest, Problem
 from app.web.resending import replay_to_all
 
 LIST = "/events"
@@ -58,11 +58,7 @@ EVENTS: list[Any] = [show_events, replay_selection, *EVENT_PAGES]
 
 
 async def _body(request: AnyRequest, event_id: str) -> bytes:
-    number = known_id(EVENT, event_id, "event")
-    found = await log.get_event(gateway_of(request).engine, principal_of(request).environment_id, number)
-    if found is None:
-        raise not_found("event", event_id)
-    return bytes(found.event)
+    return bytes((await found_event(request, event_id)).event)
 
 
 async def _came_from(request: AnyRequest) -> str | None:
