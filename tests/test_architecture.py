@@ -88,7 +88,7 @@ FLOOR_OF = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 
 # The store has floors of its own.
 STORE_FLOORS: list[set[str]] = [
-    {"locks", "packing"},
+    {"locks", "packing", "checkpoints"},
     {"shortening"},
     {"tables", "engine", "prepared", "ids", "errors"},
     {"requests"},

@@ -1,14 +1,27 @@
 """What is done and said once the gateway is open."""
 
 import gc
+import sys
 
 from app.cli.links import LOG_IN, LOGS_IN_ONCE, dashboard_url, host_in_url, login_url
 from app.gateway import Gateway
 from app.settings import Settings, without_password
 from app.store.sessions import create_link
 
+SWITCH_INTERVAL_S = 0.001
+"""How long a thread that wants the interpreter is kept waiting by a busy one; five times as long unless told.
 
-def spare_the_collector() -> None:
+The thread that commits wants it several times for each commit, and somebody waits for the 200 meanwhile.
+"""
+
+
+def settle_down() -> None:
+    """To be called when all is made: the start is over, and others begin to wait for us."""
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    _spare_the_collector()
+
+
+def _spare_the_collector() -> None:
     """What the start has made stays for good, so that the garbage collector need not walk through it again and again.
 
     Its full rounds took 40 to 230 ms, in which nothing else runs; one at the end of the start would find next to

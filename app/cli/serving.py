@@ -10,7 +10,7 @@ import rich_click as click
 import uvicorn
 
 from app.asgi import create_app
-from app.cli.greeting import banner, spare_the_collector
+from app.cli.greeting import banner, settle_down
 from app.cli.starting import explained
 from app.gateway import Gateway
 from app.place import ALONE, Place
@@ -87,7 +87,7 @@ class _Server(uvicorn.Server):
         """Opens the gateway, then takes requests."""
         await super().startup(sockets)
         if self.started:
-            spare_the_collector()
+            settle_down()
             await self._ready(self._watched.app.state.gateway)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

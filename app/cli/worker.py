@@ -103,14 +103,14 @@ def _deliver(settings: Settings, place: Place, control: Control) -> None:
 
 
 async def _deliver_until_told_to_end(settings: Settings, place: Place, control: Control) -> None:
-    from app.cli.greeting import banner, spare_the_collector
+    from app.cli.greeting import banner, settle_down
     from app.gateway import Gateway
 
     ending = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ending.set)
     gateway = await Gateway.open(settings, place=place)
     try:
-        spare_the_collector()
+        settle_down()
         control.tell(Ready(gateway.node, await banner(gateway)))
         await ending.wait()
     finally:

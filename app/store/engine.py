@@ -18,6 +18,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, StaticPool
 
+from app.store.checkpoints import Checkpoints
 from app.store.locks import Turns
 
 T = TypeVar("T")
@@ -28,8 +29,8 @@ SQLITE_BUSY_TIMEOUT_S = 5
 SQLITE_CACHE_KIB = 2_048
 SQLITE_WRITER_CACHE_KIB = 8_192
 """The writer goes through all indexes with every event. What is not in these caches is in the system's."""
-SQLITE_CHECKPOINT_PAGES = 8_000
-"""32 MB of log before its pages go into the database: the pages of the indexes change often and go there once."""
+SQLITE_CHECKPOINT_PAGES = 16_000
+"""64 MB of log before a commit moves it into the database; `Checkpoints` is there before, and leaves it little."""
 
 
 class DatabaseUrlInvalid(Exception):
@@ -197,8 +198,9 @@ class _SqliteWriter:
     transaction of eight statements would cost more in changing threads than in SQLite, so it is sent over as a whole.
     """
 
-    def __init__(self, connection: "_Connection", turns: Turns | None) -> None:
+    def __init__(self, connection: "_Connection", database: Path, turns: Turns | None) -> None:
         self._connection = connection
+        self._checkpoints = Checkpoints(database)
         self._turns = turns
         self._engine = sa.create_engine("sqlite://", creator=connection.raw, poolclass=StaticPool, hide_parameters=True)
         event.listen(self._engine, "connect", partial(_durable, cache_kib=SQLITE_WRITER_CACHE_KIB))
@@ -208,16 +210,19 @@ class _SqliteWriter:
     async def open(cls, database: Path, turns: Turns | None) -> "_SqliteWriter":
         connection = _Connection(lambda: sqlite3.connect(database, timeout=SQLITE_BUSY_TIMEOUT_S), iter_chunk_size=64)
         await connection
-        return cls(connection, turns)
+        return cls(connection, database, turns)
 
     async def run(self, work: Callable[[sa.Connection], T]) -> T:
-        return await self._connection.run(lambda: self._transact(work))
+        result = await self._connection.run(lambda: self._transact(work))
+        self._checkpoints.note(self._connection.total_changes)
+        return result
 
     def _transact(self, work: Callable[[sa.Connection], T]) -> T:
         with self._turns or nullcontext(), self._engine.begin() as connection:
             return work(connection)
 
     async def close(self) -> None:
+        await self._checkpoints.close()
         await self._connection.close()
         if self._turns is not None:
             self._turns.close()

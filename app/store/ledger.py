@@ -32,7 +32,7 @@ log = structlog.get_logger()
 
 STORE_RETRY_WAIT_S = 0.5
 LINGER_AT_WAITING = 24
-LINGER_S = 0.008
+LINGER_S_MAX = 0.008
 """Under full load, told by so many writes that came while the last commit was made, the next one waits a little for
 company: a commit costs as much as ten of the rows in it. Below that nobody waits, there is processor time enough.
 """
@@ -198,9 +198,17 @@ class Ledger:
                 more_waits = bool(self._queue)
                 await self._write_group(group)
                 if len(self._queue) >= LINGER_AT_WAITING:
-                    await asyncio.sleep(LINGER_S)
+                    await self._linger(loop.time() + LINGER_S_MAX)
                 self._item_s = (loop.time() - self._began) / items if more_waits and items else 0.0
                 self._began = None
+
+    async def _linger(self, until: float) -> None:
+        """Waits for as long as every turn of the loop brings more; where one brings nothing, nobody is on the way."""
+        loop = asyncio.get_running_loop()
+        waiting = 0
+        while len(self._queue) > waiting and loop.time() < until:
+            waiting = len(self._queue)
+            await asyncio.sleep(0)
 
     def _take(self) -> tuple[list[Write], int]:
         """The next group and how many items it has; whoever stopped waiting is left out."""
