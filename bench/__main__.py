@@ -27,7 +27,7 @@ RUN_SECONDS_MAX, LONG_RUN_SECONDS_MAX = 600, 3_600
 def main() -> int:
     """Measures what was asked for; 1 when an event was lost or doubled or the server broke."""
     asked = _arguments()
-    options = Options(asked.seconds, asked.runs, asked.events, asked.scale)
+    options = Options(asked.seconds, asked.runs, asked.events, asked.scale, asked.connections)
     use_workers(asked.workers)
     began_at, load_before, began = datetime.now(UTC), load_average(), time.monotonic()
     RESULTS.mkdir(parents=True, exist_ok=True)
@@ -77,6 +77,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=4.0, help="about how long a counted run lasts (default 4)")
     parser.add_argument("--runs", type=int, default=3, help="counted runs, after a warm-up (default 3)")
     parser.add_argument("--events", type=int, help="post exactly so many events in every run, whatever --seconds says")
+    parser.add_argument("--connections", type=int, default=64, help="on which events are posted at once (default 64)")
     parser.add_argument("--workers", type=int, default=1, help="processes of the server (default 1, kept on one core)")
     parser.add_argument("--scale", type=float, default=1.0, help="multiplies backlogs, logs and long runs (default 1)")
     parser.add_argument(

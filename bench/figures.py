@@ -13,6 +13,8 @@ class Options(NamedTuple):
     events: int | None = None
     scale: float = 1.0
     """What backlogs, logs and long runs are multiplied by."""
+    connections: int = 64
+    """On which as many requests are under way at once."""
 
     def scaled(self, number: int) -> int:
         """So many, or what the scale leaves of them."""

@@ -8,7 +8,6 @@ from bench.generator import Load
 from bench.rig import Rig, Run, post
 from bench.server import GatewayServer
 
-CONNECTIONS = 64
 WARM_UP_EVENTS = 2_000
 RUN_EVENTS_MAX = 60_000
 WHOLE_BATCHES = 500
@@ -22,7 +21,7 @@ def new_load(port: int, kind: str, events: int, options: Options, rate_per_s: fl
     """A load with a name of its own; it may take as long as a gateway that does 200 events a second."""
     timeout_s = TIMEOUT_S + 6 * options.seconds + events / TIMEOUT_EVENTS_PER_S
     name = f"{kind}-{next(_run_numbers)}"
-    return Load(name, kind, events, port, CONNECTIONS, timeout_s=timeout_s, rate_per_s=rate_per_s)
+    return Load(name, kind, events, port, options.connections, timeout_s=timeout_s, rate_per_s=rate_per_s)
 
 
 def sized(events: float) -> int:

@@ -1,4 +1,4 @@
-"""One process and two workers, each with every core of the machine, and generator and sink on the same cores."""
+"""One process, two workers and three, each with every core of the machine, and generator and sink on the same cores."""
 
 from pathlib import Path
 
@@ -13,10 +13,10 @@ KINDS = {"single": "single events", "batches": f"batches of {BATCH_ITEMS}"}
 
 
 def workers(_rig: Rig, folder: Path, options: Options) -> list[Figure]:
-    """One process and two workers, nobody pinned: single events and batches of 50, and the memory of each process."""
+    """One process, two workers and three, nobody pinned: single events and batches of 50, and the memory of each."""
     with on_every_core(), built(pinned=False) as rig:
-        alone, two = (_served_by(rig, folder / str(number), options, number) for number in (1, 2))
-    return [*alone, *beside(two, alone, "by one process")]
+        alone, *others = (_served_by(rig, folder / str(number), options, number) for number in (1, 2, 3))
+    return [*alone, *(figure for several in others for figure in beside(several, alone, "by one process"))]
 
 
 def _served_by(rig: Rig, folder: Path, options: Options, number: int) -> list[Figure]:

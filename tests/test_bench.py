@@ -46,7 +46,7 @@ def test_every_usual_measurement_runs_to_its_end_with_all_events_accounted_for(t
     ("name", "figure"),
     [
         ("isolation", "the healthy endpoint beside two backlogs, single events"),
-        ("log", "GET /api/deliveries, status_code of none"),
+        pytest.param("log", "10,000 events, GET /api/deliveries, status_code of none", marks=pytest.mark.slow),
         pytest.param("batches500", "batches of 500, delivered and recorded", marks=pytest.mark.slow),
         pytest.param("filters", "one filter, processor time per event", marks=pytest.mark.slow),
         pytest.param("fanout", "to 10 endpoints, deliveries", marks=pytest.mark.slow),
@@ -54,7 +54,7 @@ def test_every_usual_measurement_runs_to_its_end_with_all_events_accounted_for(t
         pytest.param("overload", "POST to 200 under overload, p99", marks=pytest.mark.slow),
         pytest.param("backlog", "2,000 pending, from the start to the first delivery", marks=pytest.mark.slow),
         pytest.param("pages", "throughput with pages open, of that without", marks=pytest.mark.slow),
-        pytest.param("workers", "by 2 workers, batches of 50, delivered and recorded", marks=pytest.mark.slow),
+        pytest.param("workers", "by 3 workers, batches of 50, delivered and recorded", marks=pytest.mark.slow),
         pytest.param("disk", "on the disk, everything", marks=pytest.mark.slow),
     ],
 )
