@@ -8,7 +8,7 @@ from typing import Any
 
 from adapters.catalog import Catalog
 from adapters.request import NativeRequest
-from app.cli.greeting import spare_the_collector
+from app.cli.greeting import settle_down
 
 BATCH = 500
 ROUNDS = 7
@@ -22,7 +22,7 @@ def measure(pipe: Connection, runs: int) -> None:
     catalog = Catalog.load()
     catalog.all()
     compiled_s = time.process_time() - began
-    spare_the_collector()  # as the server does
+    settle_down()  # as the server does
     batch = _reading(catalog, "sendgrid", [_MIX[number % len(_MIX)] for number in range(BATCH)])
     single = _reading(catalog, "mailgun", ["delivered"])
     pipe.send(
