@@ -1,6 +1,8 @@
 """What a dead endpoint's million of pending deliveries costs everybody else."""
 
 import time
+from collections.abc import Iterable, Sequence
+from contextlib import AsyncExitStack
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -8,8 +10,9 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 import uvloop
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.store.engine import open_engine, open_writer
+from app.store.engine import Writer, open_engine, open_writer
 from app.store.leases import Claim, claim_due, find_work
 from bench.figures import Figure, Options, beside
 from bench.filling import Filling, fill
@@ -26,7 +29,11 @@ CLAIMED, ROUNDS = 100, 50
 DELIVERED_TIMEOUT_S = 60.0
 
 
-class _Endpoints(NamedTuple):
+class _Backlog(NamedTuple):
+    """A database with so many pending deliveries of its dead endpoint."""
+
+    folder: Path
+    pending: int
     healthy: int
     dead: int
 
@@ -40,23 +47,28 @@ class _Restart(NamedTuple):
 
 def backlog(rig: Rig, folder: Path, options: Options) -> list[Figure]:
     """Accepting, claiming and restarting with 1,000,000 pending deliveries of a dead endpoint, and with 1,000."""
-    few, many = options.scaled(PENDING_BEFORE), options.scaled(PENDING)
+    few = _filled(rig, folder / "few", options.scaled(PENDING_BEFORE))
+    many = _filled(rig, folder / "many", options.scaled(PENDING))
+    reads = _store_alone(rig, (few, many))
+    before, after = (_figures(rig, each, options, *read) for each, read in zip((few, many), reads, strict=True))
+    return [*before, *beside(after, before, f"the same with {few.pending:,}")]
+
+
+def _filled(rig: Rig, folder: Path, pending: int) -> _Backlog:
     with running(folder, rig.server_core, rig.sink_port) as server:
-        endpoints = _Endpoints(server.counted[0], server.subscribe(free_port(), events="complaint", counted=False))
-    before = _with_pending(rig, folder, options, endpoints, few, few)
-    after = _with_pending(rig, folder, options, endpoints, max(1, many - few), many)
-    return [*before, *beside(after, before, f"the same with {few:,}")]
+        dead = server.subscribe(free_port(), events="complaint", counted=False)
+        made = _Backlog(folder, pending, server.counted[0], dead)
+    fill(database_of(folder), Filling(pending, [dead]))
+    return made
 
 
-def _with_pending(
-    rig: Rig, folder: Path, options: Options, endpoints: _Endpoints, added: int, pending: int
+def _figures(
+    rig: Rig, backlog: _Backlog, options: Options, looks: Sequence[float], claims: Sequence[float]
 ) -> list[Figure]:
-    """All figures, after so many were added to what the dead endpoint is owed."""
-    title = f"{pending:,} pending"
-    fill(database_of(folder), Filling(added, [endpoints.dead]))
-    looks, claims = _store_alone(rig, folder, endpoints.dead)
-    restarts = [_restart(rig, folder, endpoints) for _ in range(options.runs)]
-    with serving(folder, rig.server_core, [endpoints.healthy]) as server:
+    """All figures, those of the store alone included."""
+    title = f"{backlog.pending:,} pending"
+    restarts = [_restart(rig, backlog) for _ in range(options.runs)]
+    with serving(backlog.folder, rig.server_core, [backlog.healthy]) as server:
         accepted = span_figures(title, spaced(rig, server, RATE_PER_S, options), POST_TO_ANSWER)
         processor = processor_figures(title, flood(rig, server, "single", options))
     return [
@@ -69,9 +81,9 @@ def _with_pending(
     ]
 
 
-def _restart(rig: Rig, folder: Path, endpoints: _Endpoints) -> _Restart:
-    fill(database_of(folder), Filling(WAITING, [endpoints.healthy]))
-    with serving(folder, rig.server_core, [endpoints.healthy]) as server:
+def _restart(rig: Rig, backlog: _Backlog) -> _Restart:
+    fill(database_of(backlog.folder), Filling(WAITING, [backlog.healthy]))
+    with serving(backlog.folder, rig.server_core, [backlog.healthy]) as server:
         _wait_until_delivered(rig, server)
         first_ns = min(arrival.at_ns for arrival in rig.sink.ask("take"))
         return _Restart((first_ns - server.started_ns) / 1e9, server.cpu_s() or 0.0)
@@ -85,31 +97,41 @@ def _wait_until_delivered(rig: Rig, server: GatewayServer) -> None:
         time.sleep(0.02)
 
 
-def _store_alone(rig: Rig, folder: Path, endpoint: int) -> tuple[list[float], list[float]]:
-    """Milliseconds of a look and of a claim, by the gateway's own code, on the server's core and without the server."""
-    url = f"sqlite+aiosqlite:///{database_of(folder)}"
-    return told_by(Worker(measure_store, rig.server_core, url, endpoint))
+_Reads = tuple[list[float], list[float]]
+"""Milliseconds of looks for due work, and of claims."""
 
 
-def measure_store(pipe: Connection, database_url: str, endpoint: int) -> None:
-    """Sends the milliseconds of each look for due work and of each claim, which is taken back."""
-    pipe.send(uvloop.run(_measure_store(database_url, endpoint)))
+def _store_alone(rig: Rig, backlogs: Iterable[_Backlog]) -> list[_Reads]:
+    """By the gateway's own code, on the server's core and without the server; of each in turn, in the same minute."""
+    stores = [(f"sqlite+aiosqlite:///{database_of(each.folder)}", each.dead) for each in backlogs]
+    return told_by(Worker(measure_stores, rig.server_core, stores))
 
 
-async def _measure_store(database_url: str, endpoint: int) -> tuple[list[float], list[float]]:
+def measure_stores(pipe: Connection, stores: Sequence[tuple[str, int]]) -> None:
+    """Sends how long each look and each claim took, which is taken back, by database and endpoint."""
+    pipe.send(uvloop.run(_measure_stores(stores)))
+
+
+async def _measure_stores(stores: Sequence[tuple[str, int]]) -> list[_Reads]:
+    async with AsyncExitStack() as closing:
+        opened = [await _open(closing, *store) for store in stores]
+        reads: list[_Reads] = [([], []) for _ in opened]
+        for _ in range(ROUNDS):
+            for (engine, writer, claim), (looks, claims) in zip(opened, reads, strict=True):
+                began = time.perf_counter()
+                await find_work(engine)
+                looks.append(1000 * (time.perf_counter() - began))
+                claims.append(await writer.run(partial(_claim_ms, claim=claim)))
+    return reads
+
+
+async def _open(closing: AsyncExitStack, database_url: str, endpoint: int) -> tuple[AsyncEngine, Writer, Claim]:
     engine = open_engine(database_url)
+    closing.push_async_callback(engine.dispose)
     writer = await open_writer(engine)
-    looks, claims = list[float](), list[float]()
+    closing.push_async_callback(writer.close)
     now = round(time.time() * 1000)
-    claim = Claim(endpoint, CLAIMED, node=1, now=now, lease_until=now + 30_000)
-    for _ in range(ROUNDS):
-        began = time.perf_counter()
-        await find_work(engine)
-        looks.append(1000 * (time.perf_counter() - began))
-        claims.append(await writer.run(partial(_claim_ms, claim=claim)))
-    await writer.close()
-    await engine.dispose()
-    return looks, claims
+    return engine, writer, Claim(endpoint, CLAIMED, node=1, now=now, lease_until=now + 30_000)
 
 
 def _claim_ms(connection: sa.Connection, claim: Claim) -> float:
