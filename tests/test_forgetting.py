@@ -223,9 +223,9 @@ async def test_another_environment_is_not_touched(gateway: Gateway) -> None:
 
 
 async def test_samples_of_what_no_mapping_names_go(gateway: Gateway) -> None:
-    drift = Drift(
-        source_id=1, kind="key", name="cc", count=1, first_seen=1, last_seen=1, receipt_id=1, sample=f'["{ANN}"]'
-    )
+    now_ms = gateway.clock.ms()  # what is old housekeeping may have removed before
+    seen = {"first_seen": now_ms, "last_seen": now_ms, "receipt_id": gateway.ids.next()}
+    drift = Drift(source_id=1, kind="key", name="cc", count=1, sample=f'["{ANN}"]', **seen)
     await gateway.ledger.run(lambda connection: record_drift(connection, [drift]))
     assert await forget(gateway) == Forgotten(drift=1)
 
