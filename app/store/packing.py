@@ -87,19 +87,37 @@ def plain_size(head: bytes, size: int) -> int:
         return size
 
 
-class Packed(TypeDecorator[bytes]):
-    """Bytes that are packed in the database; the hot path, which binds by itself, hands them in packed."""
+class Shortened(TypeDecorator[bytes]):
+    """Bytes that are shorter in the database; the hot path, which binds by itself, hands them in short."""
 
     impl = sa.LargeBinary
     cache_ok = True
 
+    @staticmethod
+    def shorten(value: bytes, /) -> bytes:
+        """As the database has it."""
+        return value
+
+    @staticmethod
+    def restore(stored: bytes, /) -> bytes:
+        """As the program has it."""
+        return stored
+
     def process_bind_param(self, value: bytes | None, dialect: sa.Dialect) -> bytes | None:  # noqa: ARG002 - SQLAlchemy's signature
         """For the database."""
-        return None if value is None else packed(value)
+        return None if value is None else self.shorten(value)
 
     def process_result_value(self, value: bytes | None, dialect: sa.Dialect) -> bytes | None:  # noqa: ARG002 - SQLAlchemy's signature
         """For the program."""
-        return None if value is None else unpacked(value)
+        return None if value is None else self.restore(value)
+
+
+class Packed(Shortened):
+    """Bytes that are packed in the database."""
+
+    cache_ok = True
+    shorten = staticmethod(packed)
+    restore = staticmethod(unpacked)
 
 
 @cache

@@ -10,10 +10,8 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 import msgspec
-import sqlalchemy as sa
-from sqlalchemy.types import TypeDecorator
 
-from app.store.packing import packed, unpacked
+from app.store.packing import Shortened, packed, unpacked
 
 TIMES = ("dns_ms", "connect_ms", "tls_ms", "wait_ms", "read_ms", "total_ms")
 STEPS_PER_MS = 100
@@ -88,27 +86,16 @@ def long_times(stored: bytes) -> bytes:
     return msgspec.json.encode(dict(zip(TIMES, times, strict=True)))
 
 
-class SentHeaders(TypeDecorator[bytes]):
-    """The headers of a request as JSON; the hot path hands them in short."""
+class SentHeaders(Shortened):
+    """The headers of a request, in the program as JSON."""
 
-    impl = sa.LargeBinary
     cache_ok = True
-
-    def process_bind_param(self, value: bytes | None, dialect: sa.Dialect) -> bytes | None:  # noqa: ARG002 - SQLAlchemy's signature
-        """For the database."""
-        return None if value is None else short_headers(value)
-
-    def process_result_value(self, value: bytes | None, dialect: sa.Dialect) -> bytes | None:  # noqa: ARG002 - SQLAlchemy's signature
-        """For the program."""
-        return None if value is None else long_headers(value)
+    shorten = staticmethod(short_headers)
+    restore = staticmethod(long_headers)
 
 
-class Times(TypeDecorator[bytes]):
-    """The durations of an attempt, read as a JSON object."""
+class Times(Shortened):
+    """The durations of an attempt: written by `short_times`, read as a JSON object."""
 
-    impl = sa.LargeBinary
     cache_ok = True
-
-    def process_result_value(self, value: bytes | None, dialect: sa.Dialect) -> bytes | None:  # noqa: ARG002 - SQLAlchemy's signature
-        """For the program."""
-        return None if value is None else long_times(value)
+    restore = staticmethod(long_times)
