@@ -2,8 +2,9 @@
 
 Strategy: numbers of events are given before the commit, so that they become visible a little out of order: several
 nodes commit side by side, and a commit may wait for the disk. Whoever asks only for what comes after the newest would
-miss the late ones. So the stream also counts, once per interval, what lies in the last seconds (OVERLAP_S and the time
-a commit may take), and looks for what is new there when that is not what it has seen; no number is sent out twice.
+miss the late ones. So the stream also counts, after every ring and at every interval, what lies in the last seconds
+(OVERLAP_S and the time a commit may take), and looks for what is new there when that is not what it has seen; no number
+is sent out twice.
 
 A follower that resumes reads the log on its own, page by page, until it is near the end; then it joins the others, and
 reads once more what may have become visible in between. Within one node numbers are committed in their order, so that
@@ -39,6 +40,8 @@ OVERLAP_S = 5.0
 """What nodes' clocks may differ by; added to the time that a commit may take."""
 PAUSE_S = 0.05
 """Between two reads, so that what is committed meanwhile shares the next."""
+COUNT_PAUSE_S = 0.5
+"""Between two counts, of which one costs 13 ms at 3,000 events a second."""
 CLOSE_WAIT_S = 5.0
 
 SLOW, ENDING, REVOKED, STORE = "slow", "ending", "revoked", "store"
@@ -71,7 +74,7 @@ class Stream:
         self._joining = asyncio.Lock()
         self._ending = False
         self._seen = _Seen()
-        self._recount_at = 0.0
+        self._count_at = 0.0
         self.newest = 0
         self.overlap = first_id_at(round((settings.commit_timeout_s + OVERLAP_S) * 1000))
         """As a difference of numbers."""
@@ -128,23 +131,28 @@ class Stream:
     async def _read_on(self) -> None:
         """Reads as long as somebody follows: at a ring, and at every interval for what other nodes have committed."""
         while self._joined:
+            wait_s = self._settings.poll_interval_s
             try:
-                await self._read()
+                wait_s = await self._read()
             except STORE_ERRORS as error:
                 log.warning("stream.store_unavailable", error=driver_message(error))
             await asyncio.sleep(PAUSE_S)
-            await self._bell.wait(self._settings.poll_interval_s)
+            await self._bell.wait(wait_s)
         self._reading = None
 
-    async def _read(self) -> None:
+    async def _read(self) -> float:
+        """Publishes what is new; seconds until there is a reason to read again though nothing rings."""
         full = True
         while full:
             events = await event_log.events_after(self.engine, self.newest, PAGE_EVENTS)
             self._publish(events)
             full = len(events) == PAGE_EVENTS
-        if self._clock.monotonic() >= self._recount_at:
-            await self._find_late()
-            self._recount_at = self._clock.monotonic() + self._settings.poll_interval_s
+        count_in_s = self._count_at - self._clock.monotonic()
+        if count_in_s > 0:
+            return min(count_in_s, self._settings.poll_interval_s)
+        await self._find_late()
+        self._count_at = self._clock.monotonic() + COUNT_PAUSE_S
+        return self._settings.poll_interval_s
 
     async def _find_late(self) -> None:
         """Publishes what became visible behind the newest."""

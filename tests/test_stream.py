@@ -69,6 +69,17 @@ async def test_what_is_committed_after_a_later_number_is_not_missed(database_url
         follower.leave()
 
 
+async def test_what_is_committed_late_comes_by_its_own_ring(database_url: str, tmp_path: Path) -> None:
+    async with opened(settings_for(database_url, tmp_path, poll_interval_s=600)) as gateway:
+        follower = await gateway.stream.follow(ENVIRONMENT, ALL)
+        first, late, newest = numbers_of(gateway, 3)
+        for number in (first, newest, late):
+            await commit(gateway, number)
+            gateway.stream.ring()
+            assert await taken(follower, 1) == [number]
+        follower.leave()
+
+
 async def test_what_was_there_before_does_not_come_as_late(database_url: str, tmp_path: Path) -> None:
     async with opened(settings_for(database_url, tmp_path)) as gateway:
         before, after = numbers_of(gateway, 2)
