@@ -19,6 +19,7 @@ import pytest
 
 from app.web.sessions import COOKIE
 from tests.processes import KEY, Process, running
+from tests.servers import PLAIN
 
 EXECUTABLES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 WIDE, NARROW = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
@@ -80,7 +81,7 @@ def watched(page: Any, site: Process) -> list[str]:
 
 def new_session(site: Process, key: str = KEY) -> str:
     """The cookie of a browser that has just logged in with the key."""
-    answer = httpx.post(f"{site.url}/login", data={"key": key})
+    answer = httpx.post(f"{site.url}/login", data={"key": key}, verify=PLAIN)
     assert answer.status_code == 303, answer.text
     return answer.cookies[COOKIE]
 

@@ -29,6 +29,11 @@ structlog.configure(processors=[structlog.processors.format_exc_info, structlog.
 START_MS = 1_772_525_700_000  # 2026-03-03T08:15:00Z
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores, because tests wait for commits, timers and processes a good part of the time."""
+    return (os.cpu_count() or 1) + 1
+
+
 class FrozenClock(Clock):
     """Stands still until it is told to go on."""
 

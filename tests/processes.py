@@ -12,6 +12,8 @@ from time import monotonic, sleep
 
 import httpx
 
+from tests.servers import PLAIN
+
 ROOT = Path(__file__).parents[1]
 KEY = "mw_live_for_the_tests"
 START_WITHIN_S = 30
@@ -42,7 +44,7 @@ class Process:
         deadline = monotonic() + START_WITHIN_S
         while self.process.poll() is None and monotonic() < deadline:
             try:
-                if httpx.get(f"{self.url}/ready", timeout=2).status_code == 200:
+                if httpx.get(f"{self.url}/ready", timeout=2, verify=PLAIN).status_code == 200:
                     return
             except httpx.TransportError:
                 sleep(0.02)
@@ -116,5 +118,6 @@ def running(folder: Path, **settings: str) -> Iterator[Process]:
 @contextmanager
 def client(gateway: Process) -> Iterator[httpx.Client]:
     """An HTTP client with the admin key."""
-    with httpx.Client(base_url=gateway.url, headers={"Authorization": f"Bearer {KEY}"}, timeout=30) as http:
+    headers = {"Authorization": f"Bearer {KEY}"}
+    with httpx.Client(base_url=gateway.url, headers=headers, timeout=30, verify=PLAIN) as http:
         yield http

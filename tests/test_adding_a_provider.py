@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from tests.processes import KEY, START_WITHIN_S, free_port
+from tests.servers import PLAIN
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "adding-a-provider.md").read_text("utf-8")
@@ -119,7 +120,7 @@ def _wait_until_ready(process: subprocess.Popen[bytes], port: str, log: Path) ->
     deadline = monotonic() + START_WITHIN_S
     while process.poll() is None and monotonic() < deadline:
         try:
-            if httpx.get(f"http://127.0.0.1:{port}/ready", timeout=2).status_code == 200:
+            if httpx.get(f"http://127.0.0.1:{port}/ready", timeout=2, verify=PLAIN).status_code == 200:
                 return
         except httpx.TransportError:
             sleep(0.02)

@@ -13,7 +13,7 @@ import pytest
 from app.clock import Clock
 from app.store.ids import EVENT, IdSource, public_id
 from tests.processes import KEY, Process, free_port, started
-from tests.servers import Sink
+from tests.servers import PLAIN, Sink
 from tests.servers import sink as serve
 
 pytestmark = pytest.mark.anyio
@@ -25,7 +25,7 @@ NEVER = 1 << 62
 
 def api(gateway: Process) -> httpx.AsyncClient:
     headers = {"Authorization": f"Bearer {KEY}"}
-    return httpx.AsyncClient(base_url=gateway.url, headers=headers, timeout=CALLS_S)
+    return httpx.AsyncClient(base_url=gateway.url, headers=headers, timeout=CALLS_S, verify=PLAIN)
 
 
 async def endpoint_of(gateway: Process, sink: Sink) -> int:

@@ -19,7 +19,7 @@ import httpx
 import pytest
 
 from tests.processes import KEY, Process, client, free_port, started
-from tests.servers import Answer, Received, Sink
+from tests.servers import PLAIN, Answer, Received, Sink
 from tests.servers import sink as serve
 
 pytestmark = pytest.mark.anyio
@@ -56,7 +56,7 @@ class Station:
         """Posts one event; the status of the answer."""
         email_id = f"m{next(self._numbers)}"
         event = {"type": "email.delivered", "email_id": email_id, "recipient": "a@b.example", "timestamp": NOON}
-        async with httpx.AsyncClient(timeout=30) as http:
+        async with httpx.AsyncClient(timeout=30, verify=PLAIN) as http:
             answer = await http.post(f"{self.gateway.url}/api/webhooks/own", json=event)
         if answer.status_code == 200:
             self.acknowledged.add(email_id)
@@ -214,7 +214,7 @@ async def test_a_database_that_is_locked_is_waited_for(station: Station) -> None
         await sink.arrived(1)
         with locked(station.folder):
             assert await station.post() == 503
-            async with httpx.AsyncClient(base_url=station.gateway.url, timeout=30) as http:
+            async with httpx.AsyncClient(base_url=station.gateway.url, timeout=30, verify=PLAIN) as http:
                 assert (await http.get("/health")).status_code == 200
                 assert (await http.get("/ready")).status_code == 503
         await station.answers(200)
@@ -256,13 +256,13 @@ async def test_a_postgresql_that_goes_away_is_waited_for(tmp_path: Path, own_pos
             assert await station.post() == 200
             await asyncio.to_thread(own_postgres.stop)
             await station.answers(503)
-            async with httpx.AsyncClient(base_url=station.gateway.url, timeout=30) as http:
+            async with httpx.AsyncClient(base_url=station.gateway.url, timeout=30, verify=PLAIN) as http:
                 assert (await http.get("/health")).status_code == 200
                 assert (await http.get("/ready")).status_code == 503
             await asyncio.to_thread(own_postgres.start)
             await station.answers(200)
             await station.all_arrive(sink)
-            async with httpx.AsyncClient(headers={"Authorization": f"Bearer {KEY}"}, timeout=30) as http:
+            async with httpx.AsyncClient(headers={"Authorization": f"Bearer {KEY}"}, timeout=30, verify=PLAIN) as http:
                 events = await http.get(f"{station.gateway.url}/api/events", params={"limit": 200})
             assert len(json.loads(events.content)["data"]) == len(station.acknowledged)
     finally:

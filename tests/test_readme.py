@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from tests.processes import free_port
+from tests.servers import PLAIN
 
 ROOT = Path(__file__).parents[1]
 GATEWAY_PORT, RECEIVER_PORT = "8420", "9000"
@@ -137,7 +138,7 @@ def _wait_until(condition: Callable[[], bool], log: Path) -> None:
 
 def _is_ready(port: str) -> bool:
     try:
-        return httpx.get(f"http://127.0.0.1:{port}/ready", timeout=5, trust_env=False).is_success
+        return httpx.get(f"http://127.0.0.1:{port}/ready", timeout=5, trust_env=False, verify=PLAIN).is_success
     except httpx.TransportError:
         return False
 

@@ -11,7 +11,6 @@ import os
 import re
 import signal
 import sqlite3
-import ssl
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
@@ -25,7 +24,7 @@ from app.place import DELIVERY, INBOUND
 from app.store.engine import parse_url
 from app.store.locks import sqlite_file
 from tests.processes import KEY, Process, client, is_alive, running, started, wait_until_gone
-from tests.servers import Answer, Received, Sink
+from tests.servers import PLAIN, Answer, Received, Sink
 from tests.servers import sink as serve
 
 pytestmark = [
@@ -36,8 +35,6 @@ pytestmark = [
 WORKERS = 3
 LOOKS_EVERY_S = "600"
 WITHIN_S = 60
-PLAIN = ssl.create_default_context()
-"""Not needed, but every client would make one of its own, which takes longer than its requests."""
 NOON = "2026-03-03T12:00:00Z"
 _numbers = itertools.count(1)
 

@@ -16,6 +16,7 @@ from app.cli.demo.day import ON_TIME, day_before
 from app.cli.demo.lives import ACCEPTED, CLICK, DELIVERED, OPEN, life
 from app.cli.demo.world import SILENT, SILENT_FOR_S
 from tests.cli.terminal import MAILWEIR, PROJECT, START_WITHIN_S, Shell
+from tests.servers import PLAIN
 
 AT = 1_772_525_700.0
 FREE_PORTS = ("--port", "0", "--subscriber-port", "0")
@@ -83,22 +84,24 @@ def test_a_person_is_shown_the_way_and_can_make_things_worse(shell: Shell) -> No
         (link,) = re.findall(r"dashboard +(\S+)", printed)
         (key,) = re.findall(r"API key +(\S+)", printed)
         (control,) = re.findall(r"subscribers +(\S+)", printed)
-        assert httpx.get(link, follow_redirects=True).status_code == 200
+        assert httpx.get(link, follow_redirects=True, verify=PLAIN).status_code == 200
         url = link.partition("/?")[0]
-        listed = httpx.get(f"{url}/api/webhooks/manage", headers={"Authorization": f"Bearer {key}"}).json()
+        headers = {"Authorization": f"Bearer {key}"}
+        listed = httpx.get(f"{url}/api/webhooks/manage", headers=headers, verify=PLAIN).json()
         assert {endpoint["description"].partition(":")[0] for endpoint in listed["webhooks"]} >= {"Billing", "Old CRM"}
-        changed = httpx.post(f"{control}/crm", json={"status": 500, "latency_ms": 5}).json()
+        changed = httpx.post(f"{control}/crm", json={"status": 500, "latency_ms": 5}, verify=PLAIN).json()
         assert changed["crm"]["behaviour"] == {"status": 500, "latency_ms": 5, "failure_rate": 0.01}
-        assert httpx.post(f"{control}/all", json={"failure_rate": 1}).json().keys() == changed_names(control)
-        assert httpx.post(f"{control}/nobody", json={}).status_code == 404
-        assert httpx.post(f"{control}/crm", json={"status": 99}).status_code == 422
-        assert httpx.post(f"{control}/crm", json={"speed": 99}).status_code == 422
-        assert httpx.post(control.replace("control", "crm"), json={}).status_code in (500, 503)
+        all_changed = httpx.post(f"{control}/all", json={"failure_rate": 1}, verify=PLAIN).json()
+        assert all_changed.keys() == changed_names(control)
+        assert httpx.post(f"{control}/nobody", json={}, verify=PLAIN).status_code == 404
+        assert httpx.post(f"{control}/crm", json={"status": 99}, verify=PLAIN).status_code == 422
+        assert httpx.post(f"{control}/crm", json={"speed": 99}, verify=PLAIN).status_code == 422
+        assert httpx.post(control.replace("control", "crm"), json={}, verify=PLAIN).status_code in (500, 503)
     assert not [path for path in shell.folder.iterdir() if path.name.startswith("mailweir-demo")]
 
 
 def changed_names(control: str) -> Any:
-    return httpx.get(control).json().keys()
+    return httpx.get(control, verify=PLAIN).json().keys()
 
 
 def test_headless_wants_to_know_for_how_long(shell: Shell) -> None:

@@ -16,6 +16,7 @@ import uvicorn
 from app.gateway import Gateway
 from app.settings import load_settings
 from app.web.provider_protocol import ProviderProtocol
+from tests.servers import PLAIN
 from tests.web.gateways import ADMIN_KEY, application, with_key
 
 WITHIN_S = 20.0
@@ -121,7 +122,8 @@ async def live(database_url: str, folder: Path, *, keep_alive_s: int = 5, **sett
             await asyncio.sleep(0.01)
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         try:
-            async with httpx.AsyncClient(base_url=url, headers=with_key(ADMIN_KEY), timeout=WITHIN_S) as api:
+            headers = with_key(ADMIN_KEY)
+            async with httpx.AsyncClient(base_url=url, headers=headers, timeout=WITHIN_S, verify=PLAIN) as api:
                 yield Live(url, app.state.gateway, api)
         finally:
             await app.state.gateway.stream.close()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 
+from tests.servers import PLAIN
 from tests.web.gateways import ADMIN_KEY
 
 ROOT = Path(__file__).parents[2]
@@ -50,7 +51,7 @@ def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> 
     deadline = time.monotonic() + START_S_MAX
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            if httpx.get(f"{url}/ready").status_code == 200:
+            if httpx.get(f"{url}/ready", verify=PLAIN).status_code == 200:
                 return
         except httpx.TransportError:
             time.sleep(0.05)

@@ -7,6 +7,7 @@ import pytest
 
 from tests.browser import NARROW, chromium, page, scrolls_sideways, site
 from tests.processes import Process, client
+from tests.servers import PLAIN
 
 __all__ = ["chromium", "page", "site"]
 
@@ -20,7 +21,7 @@ def source(site: Process) -> None:
 
 def post(site: Process, name: str) -> None:
     body = {"type": "email.delivered", "email_id": name, "recipient": f"{name}@example.com"}
-    sent = httpx.post(f"{site.url}/api/webhooks/live", json=body | {"timestamp": "2026-03-03T08:15:00Z"})
+    sent = httpx.post(f"{site.url}/api/webhooks/live", json=body | {"timestamp": "2026-03-03T08:15:00Z"}, verify=PLAIN)
     assert sent.status_code == 200, sent.text
 
 
