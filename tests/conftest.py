@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import signal
 import tempfile
 import warnings
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -27,6 +28,10 @@ DATABASES = ("sqlite", "postgresql")
 # Unconfigured, structlog renders the values of all variables with a traceback, which takes it seconds.
 structlog.configure(processors=[structlog.processors.format_exc_info, structlog.processors.JSONRenderer()])
 START_MS = 1_772_525_700_000  # 2026-03-03T08:15:00Z
+
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell does to what it starts in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # else whatever the tests start ignores Ctrl+C as well
 
 
 def pytest_xdist_auto_num_workers() -> int:
