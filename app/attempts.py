@@ -17,8 +17,8 @@ from app.retry import is_tried_again, next_attempt_in_s, outcome_of, pause_in_s
 from app.shaping import transformed
 from app.store.health import Result
 from app.store.ids import DELIVERY, EVENT, public_id, time_ms
-from app.store.leases import AttemptRecord, Begun, Outcome
 from app.store.ledger import STORE_ERRORS
+from app.store.outcomes import AttemptRecord, Begun, Outcome
 from app.store.shortening import short_times
 from app.store.tables import CANCELLED, DELIVERED, FAILED, HELD, PENDING
 

@@ -18,7 +18,7 @@ from app.lanes import BATCH_BYTES_MAX, Item
 from app.registry import Endpoint, Registry
 from app.retry import outcome_of
 from app.store.ids import BATCH, DELIVERY, EVENT, public_id
-from app.store.leases import Outcome
+from app.store.outcomes import Outcome
 from app.store.tables import DELIVERED
 
 log = structlog.get_logger()

@@ -19,13 +19,13 @@ from app.attempts import Attempts
 from app.batches import Batches
 from app.bell import Bell
 from app.clock import Clock
-from app.lanes import Item, Lane
+from app.lanes import Item, Lane, Lanes
 from app.registry import Endpoint, Registry
+from app.sending import Sending
 from app.settings import Settings
 from app.store.arrivals import NewDelivery
 from app.store.health import WELL, Health
-from app.store.ids import DELIVERY, public_id
-from app.store.leases import Claim, Claimed, Outcome, claim_due, find_work, hold_pending, return_all_of, return_lapsed
+from app.store.leases import Claim, Claimed, claim_due, find_work, hold_pending, return_all_of, return_lapsed
 from app.store.ledger import STORE_ERRORS, Ledger, StoreUnavailable
 from app.store.tables import PENDING, SENDING
 from app.strays import Strays
@@ -33,13 +33,6 @@ from app.strays import Strays
 log = structlog.get_logger()
 
 CLOSE_WAIT_S = 10.0
-OUTCOMES_WAITING_MAX = 4_000
-OUTCOME_BYTES_MAX = 64 * 1024 * 1024
-"""Of answers and bodies of their own, which wait for the store."""
-LANE_BYTES = 1024 * 1024
-"""Of events, that every lane may hold whatever the others do; a single event may be larger."""
-ENDPOINT_SHARE = 4
-"""No endpoint has more than this part, a quarter, of the node's attempts in flight."""
 SOON_S = 0.01
 
 
@@ -60,18 +53,15 @@ class Sender:
         self.bell = Bell()
         self._registry = registry
         self._engine = engine
-        self._attempts = attempts
-        self._batches = batches
         self._announcements = announcements
         self._clock = clock
         self._settings = settings
         self._node = node
-        self._lanes: dict[int, Lane] = {}
-        self._held = 0
-        self._held_bytes = 0
-        self._in_flight = 0
+        self._lanes = Lanes(settings)
+        self._sending = Sending(
+            self._lanes, attempts, batches, clock, in_flight_max=settings.sending_max, on_room=self._feed
+        )
         self._tasks: set[asyncio.Task[None]] = set()
-        self._queueing: dict[int, Lane] = {}
         self._health_notes = 0
         self._strays = Strays(registry, engine, clock)
         self._ledger: Ledger | None = None
@@ -82,6 +72,7 @@ class Sender:
     def start(self, ledger: Ledger) -> None:
         """Begins to claim and send; outcomes go to `ledger`."""
         self._ledger = ledger
+        self._sending.begin(ledger)
         self._looking = asyncio.create_task(self._look_forever(), name="sender")
 
     async def close(self) -> None:
@@ -92,9 +83,10 @@ class Sender:
         with suppress(asyncio.CancelledError):
             await self._looking
         self._looking = None
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=CLOSE_WAIT_S)
-        for task in self._tasks:
+        self._sending.end()
+        if under_way := self._tasks | self._sending.tasks:
+            await asyncio.wait(under_way, timeout=CLOSE_WAIT_S)
+        for task in self._tasks | self._sending.tasks:
             task.cancel()
         with suppress(StoreUnavailable):
             await self._ledger.run(partial(return_all_of, node=self._node))
@@ -118,13 +110,13 @@ class Sender:
 
     def reserve(self, endpoint: Endpoint, size: int) -> bool:
         """Keeps a place for a delivery of `size` bytes about to be committed; False where it has to wait in store."""
-        lane = self._lane(endpoint)
+        lane = self._lanes.of(endpoint)
         flowing = lane.is_flowing(self._clock.ms())
-        if not (self.is_running and flowing) or lane.stored_work or not self._fits(lane, size):
+        if not (self.is_running and flowing) or lane.stored_work or not self._lanes.fits(lane, size):
             lane.stored_work = True
             return False
         lane.reserved += 1
-        self._keep(lane, 1, size)
+        self._lanes.keep(lane, 1, size)
         return True
 
     def forget(self, deliveries: Sequence[NewDelivery]) -> None:
@@ -133,7 +125,7 @@ class Sender:
             if delivery.status == SENDING:
                 lane = self._lanes[delivery.endpoint_id]
                 lane.reserved -= 1
-                self._keep(lane, -1, -len(delivery.event.body))
+                self._lanes.keep(lane, -1, -len(delivery.event.body))
 
     def take_over(self, deliveries: Sequence[NewDelivery]) -> None:
         """Puts committed deliveries into the places kept for them, and starts what can start."""
@@ -151,7 +143,7 @@ class Sender:
                 Item(delivery.id, lane.endpoint_id, event.id, event.type, event.body, 0, delivery.lease_until)
             )
         for lane in lanes.values():
-            self._pump(lane)
+            self._sending.pump(lane)
             self._feed(lane)
         if first_in_line:
             self.released(first_in_line)
@@ -161,7 +153,7 @@ class Sender:
         for endpoint_id in endpoint_ids:
             endpoint = self._registry.endpoint(endpoint_id)
             if endpoint is not None and endpoint.active:
-                lane = self._lane(endpoint)
+                lane = self._lanes.of(endpoint)
                 lane.stored_work = lane.released = True
                 self._feed(lane)
 
@@ -185,145 +177,7 @@ class Sender:
 
     def _adopt(self, lane: Lane, health: Health) -> None:
         lane.health = WELL if health.well else health
-        self._pump(lane)
-
-    def _record(self, lane: Lane, item: Item, outcome: Outcome) -> None:
-        """Queues the outcome of a delivery that was not in flight."""
-        if self._ledger is not None:
-            self._ledger.record(outcome)
-            self._let_go(lane, item)
-
-    # Sending.
-
-    def _lane(self, endpoint: Endpoint) -> Lane:
-        share = max(1, self._settings.sending_max // ENDPOINT_SHARE)
-        lane = self._lanes.get(endpoint.id)
-        if lane is None:
-            margin_s = self._settings.lease_margin_s
-            lane = self._lanes[endpoint.id] = Lane(endpoint, in_flight_max=share, lease_margin_s=margin_s)
-        else:
-            lane.adapt(endpoint, in_flight_max=share)
-        return lane
-
-    def _places(self, lane: Lane) -> int:
-        """How many more deliveries the lane may take: always enough to use its slots, more while the node has room."""
-        room = lane.room
-        shared = self._settings.handed_over_max - self._held
-        return room if shared >= room else min(room, max(lane.share - lane.held, shared))
-
-    def _room(self, lane: Lane) -> int:
-        """How many bytes of events more the lane may take: always some, more while the node has room."""
-        return max(LANE_BYTES - lane.held_bytes, self._settings.handed_over_bytes_max - self._held_bytes)
-
-    def _fits(self, lane: Lane, size: int) -> bool:
-        """Whether the lane may take a delivery of so many bytes; of whatever size while it has none."""
-        return self._places(lane) > 0 and (size <= self._room(lane) or lane.held == 0)
-
-    def _keep(self, lane: Lane, count: int, size: int) -> None:
-        self._held += count
-        self._held_bytes += size
-        lane.held_bytes += size
-
-    def _let_go(self, lane: Lane, *items: Item) -> None:
-        self._keep(lane, -len(items), -sum(len(item.body) for item in items))
-
-    def _pump(self, lane: Lane) -> None:
-        """Starts attempts while the lane, its pace and the node allow."""
-        now_ms = self._clock.ms()
-        self._let_go(lane, *lane.drop_expired(now_ms))
-        if lane.waiting and not lane.is_flowing(now_ms):
-            for item in lane.untimely():
-                self._record(lane, item, self._attempts.postpone(item))
-        while self.is_running and (wait_s := lane.wait_s(self._clock.monotonic(), now_ms)) is not None:
-            if self._is_full:
-                self._queueing[lane.endpoint_id] = lane
-                return
-            if wait_s > 0:
-                self._pace(lane, wait_s)
-                return
-            self._start(lane)
-
-    @property
-    def _is_full(self) -> bool:
-        """True when the node has all the attempts in flight that it may, or the ledger cannot keep up with them."""
-        ledger = self._ledger
-        lags = ledger is not None and (
-            ledger.waiting > OUTCOMES_WAITING_MAX or ledger.outcome_bytes > OUTCOME_BYTES_MAX
-        )
-        return lags or self._in_flight >= self._settings.sending_max
-
-    def _pace(self, lane: Lane, wait_s: float) -> None:
-        if not lane.paced:
-            lane.paced = True
-            asyncio.get_running_loop().call_later(wait_s, self._on_pace, lane)
-
-    def _on_pace(self, lane: Lane) -> None:
-        lane.paced = False
-        self._pump(lane)
-
-    def _start(self, lane: Lane) -> None:
-        self._in_flight += 1
-        now = self._clock.monotonic()
-        sending = self._send_batch(lane.start_batch(now), lane) if lane.batch else self._send(lane.start(now), lane)
-        task = asyncio.create_task(sending)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _send(self, item: Item, lane: Lane) -> None:
-        began = self._clock.monotonic()
-        try:
-            outcome = await self._attempt(item)
-            self._settle(outcome, lane)
-        finally:
-            lane.in_flight -= 1
-            self._in_flight -= 1
-            self._keep(lane, -1, -len(item.body))
-            lane.ended(self._clock.monotonic() - began)
-            self._use_slot(lane)
-
-    def _settle(self, outcome: Outcome, lane: Lane) -> None:
-        """Queues the outcome of an attempt; nothing more is started for an endpoint that has gone."""
-        if outcome.result is not None and outcome.result.gone:
-            lane.shut()
-        if self._ledger is not None:
-            self._ledger.record(outcome)
-
-    async def _send_batch(self, items: Sequence[Item], lane: Lane) -> None:
-        began = self._clock.monotonic()
-        try:
-            for outcome in await self._attempt_batch(items):
-                self._settle(outcome, lane)
-        finally:
-            lane.in_flight -= 1
-            lane.batch_ended(len(items))
-            self._in_flight -= 1
-            self._let_go(lane, *items)
-            lane.ended(self._clock.monotonic() - began)
-            self._use_slot(lane)
-
-    async def _attempt_batch(self, items: Sequence[Item]) -> list[Outcome]:
-        """The same as `_attempt`, for deliveries that go in one request."""
-        try:
-            return await self._batches.make(items)
-        except Exception as fault:
-            log.exception("delivery.crashed", delivery_id=public_id(DELIVERY, items[0].delivery_id))
-            return [self._attempts.crashed(item, fault) for item in items]
-
-    async def _attempt(self, item: Item) -> Outcome:
-        """What became of one attempt; one that breaks in an unforeseen way counts, so that it comes to an end."""
-        try:
-            return await self._attempts.make(item)
-        except Exception as fault:
-            log.exception("delivery.crashed", delivery_id=public_id(DELIVERY, item.delivery_id))
-            return self._attempts.crashed(item, fault)
-
-    def _use_slot(self, lane: Lane) -> None:
-        """A slot became free: the lanes that queue for one take turns."""
-        if lane.waiting:
-            self._queueing.setdefault(lane.endpoint_id, lane)
-        while self._queueing and not self._is_full:
-            self._pump(self._queueing.pop(next(iter(self._queueing))))
-        self._feed(lane)
+        self._sending.pump(lane)
 
     # Claiming.
 
@@ -352,7 +206,7 @@ class Sender:
         if work.first_lease_end is not None and work.first_lease_end < now and self._ledger is not None:
             returned: int = await self._ledger.run(partial(return_lapsed, now=now))
             waits += [SOON_S] if returned else []
-        for lane in list(self._lanes.values()):
+        for lane in self._lanes:
             self._tend(lane)
         if self._ledger is not None:
             self.released(await self._strays.settle(self._ledger))
@@ -362,9 +216,9 @@ class Sender:
         """What other nodes, or those before a restart, noted."""
         for endpoint_id in health:
             if endpoint := self._registry.endpoint(endpoint_id):
-                self._lane(endpoint)
-        for endpoint_id, lane in self._lanes.items():
-            self._adopt(lane, health.get(endpoint_id, WELL))
+                self._lanes.of(endpoint)
+        for lane in self._lanes:
+            self._adopt(lane, health.get(lane.endpoint_id, WELL))
 
     def _notice(self, endpoint_id: int, due_at: int, now: int) -> float:
         """Feeds the endpoint if something is due; seconds until something is."""
@@ -373,8 +227,8 @@ class Sender:
             return self._settings.poll_interval_s
         if not endpoint.active:
             self._spawn(self._hold(endpoint_id))
-        elif (due_at := max(due_at, self._lane(endpoint).health.resume_at or 0)) <= now:
-            self._lane(endpoint).stored_work = True
+        elif (due_at := max(due_at, self._lanes.of(endpoint).health.resume_at or 0)) <= now:
+            self._lanes.of(endpoint).stored_work = True
         else:
             return (due_at - now) / 1000
         return self._settings.poll_interval_s
@@ -383,26 +237,20 @@ class Sender:
         """Drops the lane if nothing is in it; else starts and claims what it can."""
         endpoint = self._registry.endpoint(lane.endpoint_id)
         if lane.is_idle(self._clock.monotonic()) or (endpoint is None and lane.empty):
-            del self._lanes[lane.endpoint_id]
+            self._lanes.remove(lane)
             return
         if endpoint is None or not endpoint.active:
-            self._give_back(lane)
+            self._sending.give_back(lane)
         else:
-            self._lane(endpoint)
-        self._pump(lane)
+            self._lanes.of(endpoint)
+        self._sending.pump(lane)
         self._feed(lane)
-
-    def _give_back(self, lane: Lane) -> None:
-        """What waits for an endpoint that was paused, disabled or deleted is held or cancelled at once."""
-        while lane.waiting and self._ledger is not None:
-            item = lane.waiting.popleft()
-            self._record(lane, item, self._attempts.decline(item))
 
     def _feed(self, lane: Lane) -> None:
         """Claims stored work for a lane that is half empty."""
-        if self.is_running and lane.is_hungry(self._clock.ms()) and self._fits(lane, 1):
+        if self.is_running and lane.is_hungry(self._clock.ms()) and self._lanes.fits(lane, 1):
             lane.claiming = True
-            self._spawn(self._claim(lane, self._places(lane)))
+            self._spawn(self._claim(lane, self._lanes.places(lane)))
 
     async def _claim(self, lane: Lane, limit: int) -> None:
         """Takes up to `limit` due deliveries; more than that never, though the lane's own limits change meanwhile."""
@@ -414,17 +262,17 @@ class Sender:
             node, lease_until = self.lease(endpoint)
             probe = lane.health.failing
             limit = 1 if probe else limit
-            room = self._room(lane)
+            room = self._lanes.room(lane)
             claim = Claim(endpoint.id, limit, node, self._clock.ms(), lease_until, probe, bytes_max=room)
             lane.released = False
             claimed: list[Claimed] = await self._ledger.run(partial(claim_due, claim=claim))
             size = sum(len(row.body) for row in claimed)
             lane.stored_work = lane.released or len(claimed) == limit or size > room / 2
-            self._keep(lane, len(claimed), size)
+            self._lanes.keep(lane, len(claimed), size)
             lane.waiting.extend(_item(lane.endpoint_id, row, claim) for row in claimed)
         finally:
             lane.claiming = False
-        self._pump(lane)
+        self._sending.pump(lane)
         if lane.released:
             self._feed(lane)
 

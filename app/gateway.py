@@ -42,11 +42,12 @@ from app.store.accounts import first_start
 from app.store.engine import Writer, is_sqlite, open_engine, open_writer
 from app.store.ids import IdSource
 from app.store.jobs import release_jobs
-from app.store.leases import begun, return_all_of
+from app.store.leases import return_all_of
 from app.store.ledger import Ledger
 from app.store.locks import sole_user
 from app.store.migrate import migrate
 from app.store.nodes import FIRST_NODE, join
+from app.store.outcomes import begun
 from app.store.sealing import reseal_secrets
 from app.store.settling import settle_endpoints
 from app.stream import Stream

@@ -1,11 +1,13 @@
 """What the sender holds in memory: one lane per endpoint, so that a slow endpoint fills its own lane and no other."""
 
 from collections import deque
+from collections.abc import Iterator
 from math import ceil
 
 import msgspec
 
 from app.registry import BatchLimits, Endpoint
+from app.settings import Settings
 from app.store.health import WELL
 from app.store.order import Line
 
@@ -13,6 +15,10 @@ READ_AHEAD_MAX = 16
 """Deliveries a lane holds for each attempt it may have in flight, while the endpoint answers fast."""
 BATCH_BYTES_MAX = 1024 * 1024
 """Of the events in one request, unless a single one is larger."""
+LANE_BYTES = 1024 * 1024
+"""Of events, that every lane may hold whatever the others do; a single event may be larger."""
+ENDPOINT_SHARE = 4
+"""No endpoint has more than this part, a quarter, of the node's attempts in flight."""
 DURATION_WEIGHT = 0.2
 """How much the last attempt counts in the lane's idea of how long an attempt takes."""
 
@@ -206,3 +212,62 @@ class Lane:
     def ended(self, duration_s: float) -> None:
         """Notes how long an attempt took."""
         self._duration_s += (duration_s - self._duration_s) * (DURATION_WEIGHT if self._duration_s else 1)
+
+
+class Lanes:
+    """All lanes of a node: each holds some deliveries whatever the others do, and more while the node has room."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._by_endpoint: dict[int, Lane] = {}
+        self._held = 0
+        self._held_bytes = 0
+
+    def of(self, endpoint: Endpoint) -> Lane:
+        """The endpoint's lane, with its limits as they are now; a new one where it has none."""
+        share = max(1, self._settings.sending_max // ENDPOINT_SHARE)
+        lane = self._by_endpoint.get(endpoint.id)
+        if lane is None:
+            margin_s = self._settings.lease_margin_s
+            lane = self._by_endpoint[endpoint.id] = Lane(endpoint, in_flight_max=share, lease_margin_s=margin_s)
+        else:
+            lane.adapt(endpoint, in_flight_max=share)
+        return lane
+
+    def __getitem__(self, endpoint_id: int) -> Lane:
+        return self._by_endpoint[endpoint_id]
+
+    def get(self, endpoint_id: int) -> Lane | None:
+        """The lane, if there is one."""
+        return self._by_endpoint.get(endpoint_id)
+
+    def __iter__(self) -> Iterator[Lane]:
+        return iter(list(self._by_endpoint.values()))
+
+    def remove(self, lane: Lane) -> None:
+        """Forgets a lane in which nothing is."""
+        del self._by_endpoint[lane.endpoint_id]
+
+    def places(self, lane: Lane) -> int:
+        """How many more deliveries the lane may take: always enough to use its slots, more while the node has room."""
+        room = lane.room
+        shared = self._settings.handed_over_max - self._held
+        return room if shared >= room else min(room, max(lane.share - lane.held, shared))
+
+    def room(self, lane: Lane) -> int:
+        """How many bytes of events more the lane may take: always some, more while the node has room."""
+        return max(LANE_BYTES - lane.held_bytes, self._settings.handed_over_bytes_max - self._held_bytes)
+
+    def fits(self, lane: Lane, size: int) -> bool:
+        """Whether the lane may take a delivery of so many bytes; of whatever size while it has none."""
+        return self.places(lane) > 0 and (size <= self.room(lane) or lane.held == 0)
+
+    def keep(self, lane: Lane, count: int, size: int) -> None:
+        """So many deliveries more, with so many bytes of events, are held in the lane."""
+        self._held += count
+        self._held_bytes += size
+        lane.held_bytes += size
+
+    def let_go(self, lane: Lane, *items: Item) -> None:
+        """They are not held any more."""
+        self.keep(lane, -len(items), -sum(len(item.body) for item in items))

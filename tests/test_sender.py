@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from adapters.request import NativeRequest
-from app import delivery
+from app import lanes
 from app.gateway import Gateway
 from app.store.endpoints import EndpointChange, change_endpoint
 from app.store.tables import AttemptRow, DeliveryRow, EventRow, ReceiptRow, table_of
@@ -74,7 +74,7 @@ async def test_many_hanging_endpoints_leave_a_healthy_one_its_places(
 async def test_deliveries_that_do_not_fit_in_memory_stay_in_the_database(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(delivery, "LANE_BYTES", 0)
+    monkeypatch.setattr(lanes, "LANE_BYTES", 0)
     async with (
         opened(settings_for(database_url, tmp_path, handed_over_bytes_max=0)) as gateway,
         serve(Answer(delay_s=0.05)) as slow,

@@ -18,12 +18,13 @@ import sqlalchemy as sa
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.store.arrivals import Arrival, NewDelivery, NewEvent, store_arrivals
+from app.store.arrivals import Arrival, NewDelivery, NewEvent
 from app.store.engine import Writer
 from app.store.errors import driver_message, is_unavailable
 from app.store.health import Health
-from app.store.leases import Outcome, finished_lines, record_outcomes
+from app.store.intake import store_arrivals
 from app.store.order import hold_lines
+from app.store.outcomes import Outcome, finished_lines, record_outcomes
 from app.store.rollups import count_up
 from app.store.roster import Versions, hold_versions
 from app.time_limits import TimeLimits

@@ -25,7 +25,7 @@ import sqlalchemy as sa
 from app.store.arrivals import Arrival
 from app.store.engine import insert_adding, skip_locked
 from app.store.ids import NODES_MAX, first_id_at, node_of
-from app.store.leases import Outcome
+from app.store.outcomes import Outcome
 from app.store.prepared import Prepared
 from app.store.tables import DELIVERED, FAILED, EndpointRow, RollupHourRow, RollupRow, SourceRow, table_of
 

@@ -16,8 +16,9 @@ from app.store.accounts import first_start
 from app.store.arrivals import Arrival, NewDelivery, NewEvent, NewReceipt
 from app.store.engine import Writer, is_sqlite, open_writer
 from app.store.ids import IdSource
-from app.store.leases import Claim, Outcome, claim_due, find_work, record_outcomes, return_lapsed
+from app.store.leases import Claim, claim_due, find_work, return_lapsed
 from app.store.ledger import Ledger, StoreUnavailable
+from app.store.outcomes import Outcome, record_outcomes
 from app.store.roster import Versions
 from app.store.tables import ChangeForbidden, DeliveryRow, EndpointRow, EventRow, ReceiptRow, SourceRow, table_of
 from tests.conftest import FrozenClock

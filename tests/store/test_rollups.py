@@ -11,8 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from app.store.arrivals import Arrival, NewDelivery, NewEvent, NewReceipt
 from app.store.engine import open_writer
 from app.store.ids import IdSource, node_of
-from app.store.leases import AttemptRecord, Outcome
 from app.store.ledger import Ledger
+from app.store.outcomes import AttemptRecord, Outcome
 from app.store.rollups import BOUNDS_MS, HOUR_MS, MINUTE_MS, count_up, fold_minutes, prune_rollups
 from app.store.roster import Versions
 from app.store.tables import RollupHourRow, RollupRow, table_of

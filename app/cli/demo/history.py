@@ -26,10 +26,12 @@ from app.drafting import Drafts
 from app.gateway import Gateway
 from app.registry import Endpoint, Source
 from app.retry import BREAKER_FAILURES
-from app.store.arrivals import Arrival, NewDelivery, NewEvent, store_arrivals
+from app.store.arrivals import Arrival, NewDelivery, NewEvent
 from app.store.health import Result
 from app.store.ids import EVENT, NODES_MAX, SEQUENCE_BITS, first_id_at, public_id
-from app.store.leases import AttemptRecord, Claim, Outcome, claim_due, record_outcomes
+from app.store.intake import store_arrivals
+from app.store.leases import Claim, claim_due
+from app.store.outcomes import AttemptRecord, Outcome, record_outcomes
 from app.store.rollups import count_up
 from app.store.shortening import short_times
 from app.store.tables import DELIVERED, FAILED, HELD, PENDING, SENDING
