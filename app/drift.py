@@ -31,6 +31,7 @@ class Drifts:
         self._ledger = ledger
         self._tallies: dict[tuple[int, str], Tallies] = {}
         """By source and kind."""
+        self._one_writes = asyncio.Lock()
         self._writing: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -40,7 +41,8 @@ class Drifts:
     async def close(self) -> None:
         """Writes what is left, if the store lets it."""
         if self._writing is not None:
-            self._writing.cancel()
+            async with self._one_writes:  # what is half written would be lost
+                self._writing.cancel()
             with suppress(asyncio.CancelledError):
                 await self._writing
             await self.write()
@@ -62,15 +64,19 @@ class Drifts:
                     tally.last_seen = now_ms
 
     async def write(self) -> None:
-        """Adds the tallies to the table; they stay for the next time when the store does not take them."""
-        taken, self._tallies = self._tallies, {}
-        found = [drift for tallies in taken.values() for drift in tallies.values()]
-        if not found:
-            return
-        try:
-            await self._ledger.run(partial(record_drift, found=found))
-        except StoreUnavailable:
-            self._put_back(taken)
+        """Adds the tallies to the table; they stay for the next time when the store does not take them.
+
+        Returns when all that was noted before is there, whoever writes it.
+        """
+        async with self._one_writes:
+            taken, self._tallies = self._tallies, {}
+            found = [drift for tallies in taken.values() for drift in tallies.values()]
+            if not found:
+                return
+            try:
+                await self._ledger.run(partial(record_drift, found=found))
+            except StoreUnavailable:
+                self._put_back(taken)
 
     def _put_back(self, taken: dict[tuple[int, str], Tallies]) -> None:
         for place, tallies in taken.items():

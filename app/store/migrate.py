@@ -1,5 +1,6 @@
 """The tables for this version of the code."""
 
+import asyncio
 from pathlib import Path
 from time import monotonic
 
@@ -15,6 +16,7 @@ HEAD = "0017"
 """The newest revision under `migrations/versions`; without an older database Alembic is not even loaded."""
 
 TURN_WITHIN_S = 120.0
+TURN_LOOK_INTERVAL_S = 0.02
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _VERSION = sa.Table(  # as Alembic makes it
@@ -28,18 +30,21 @@ async def migrate(engine: AsyncEngine) -> bool:
     Raises DatabaseTooNew, having changed nothing, when a newer version was here.
     """
     until = monotonic() + TURN_WITHIN_S
-    while await current_revision(engine) != HEAD:
+    while True:
         try:
+            if await current_revision(engine) == HEAD:
+                return False
             async with writing(engine) as connection:
                 await alone(engine, connection)
                 await connection.run_sync(_bring_to_head)
         except DBAPIError as error:
-            # SQLite waits five seconds for whoever writes; a large database takes longer to change.
+            # SQLite waits five seconds for whoever writes, and a large database takes longer to change; for another
+            # that gives a new one its log, it does not wait at all.
             if not is_locked(error) or monotonic() > until:
                 raise
+            await asyncio.sleep(TURN_LOOK_INTERVAL_S)
         else:
             return True
-    return False
 
 
 async def current_revision(engine: AsyncEngine) -> str | None:
