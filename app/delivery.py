@@ -1,9 +1,9 @@
-"""The sender: takes deliveries over from a commit or claims them from the store, and settles what came of them.
+"""The sender: takes deliveries over from a commit, or claims them from the store when they are due.
 
 Strategy: every delivery is a stored row with a due time, and a row is only worked on under a lease. New deliveries are
 committed with a lease already on them while their endpoint's lane has room, so that the common case reads nothing back;
 all others (retries, replays, whatever a dead node left) are claimed when they are due, by endpoint, so that the backlog
-of one endpoint costs the others nothing. A result is queued in the ledger, and its slot is free again at once.
+of one endpoint costs the others nothing.
 """
 
 import asyncio
@@ -59,7 +59,7 @@ class Sender:
         self._node = node
         self._lanes = Lanes(settings)
         self._sending = Sending(
-            self._lanes, attempts, batches, clock, in_flight_max=settings.sending_max, on_room=self._feed
+            self._lanes, attempts, batches, clock, in_flight_max=settings.sending_max, on_ended=self._feed
         )
         self._tasks: set[asyncio.Task[None]] = set()
         self._health_notes = 0

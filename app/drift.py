@@ -31,8 +31,8 @@ class Drifts:
         self._ledger = ledger
         self._tallies: dict[tuple[int, str], Tallies] = {}
         """By source and kind."""
-        self._one_writes = asyncio.Lock()
         self._writing: asyncio.Task[None] | None = None
+        self._under_way: asyncio.Task[bool] | None = None
 
     def start(self) -> None:
         """Begins to write now and then."""
@@ -41,8 +41,7 @@ class Drifts:
     async def close(self) -> None:
         """Writes what is left, if the store lets it."""
         if self._writing is not None:
-            async with self._one_writes:  # what is half written would be lost
-                self._writing.cancel()
+            self._writing.cancel()
             with suppress(asyncio.CancelledError):
                 await self._writing
             await self.write()
@@ -68,15 +67,25 @@ class Drifts:
 
         Returns when all that was noted before is there, whoever writes it.
         """
-        async with self._one_writes:
-            taken, self._tallies = self._tallies, {}
-            found = [drift for tallies in taken.values() for drift in tallies.values()]
-            if not found:
-                return
-            try:
+        if self._under_way is not None and not await asyncio.shield(self._under_way):
+            return
+        if self._under_way is None:
+            self._under_way = asyncio.create_task(self._write(), name="drift")
+        await asyncio.shield(self._under_way)
+
+    async def _write(self) -> bool:
+        """False when the store did not take them. A task of its own: who waits for it may be cancelled, and it not."""
+        taken, self._tallies = self._tallies, {}
+        found = [drift for tallies in taken.values() for drift in tallies.values()]
+        try:
+            if found:
                 await self._ledger.run(partial(record_drift, found=found))
-            except StoreUnavailable:
-                self._put_back(taken)
+        except StoreUnavailable:
+            self._put_back(taken)
+            return False
+        finally:
+            self._under_way = None
+        return True
 
     def _put_back(self, taken: dict[tuple[int, str], Tallies]) -> None:
         for place, tallies in taken.items():

@@ -1,4 +1,7 @@
-"""The attempts in flight: started while a lane, its pace and the node allow, and settled when they end."""
+"""The attempts in flight: started while a lane, its pace and the node allow, and settled when they end.
+
+A result is queued in the ledger, and its slot is free again at once.
+"""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -23,7 +26,7 @@ OUTCOME_BYTES_MAX = 64 * 1024 * 1024
 class Sending:
     """Sends what waits in the lanes, at most `in_flight_max` attempts at a time, and queues the outcomes in the ledger.
 
-    `on_room` is told of a lane whenever an attempt of it has ended.
+    `on_ended` is told of a lane whenever an attempt of it has ended.
     """
 
     def __init__(
@@ -34,29 +37,29 @@ class Sending:
         clock: Clock,
         *,
         in_flight_max: int,
-        on_room: Callable[[Lane], None],
+        on_ended: Callable[[Lane], None],
     ) -> None:
         self._lanes = lanes
         self._attempts = attempts
         self._batches = batches
         self._clock = clock
         self._in_flight_max = in_flight_max
-        self._on_room = on_room
+        self._on_ended = on_ended
         self._in_flight = 0
         self._queueing: dict[int, Lane] = {}
         """Lanes that could send if the node had a slot for them, by endpoint; they take turns."""
         self._ledger: Ledger | None = None
-        self._starts = False
+        self._may_start = False
         self.tasks: set[asyncio.Task[None]] = set()
 
     def begin(self, ledger: Ledger) -> None:
         """From now on attempts are started; outcomes go to `ledger`."""
         self._ledger = ledger
-        self._starts = True
+        self._may_start = True
 
     def end(self) -> None:
         """No attempt is started any more; those in flight, `tasks`, go on."""
-        self._starts = False
+        self._may_start = False
 
     def pump(self, lane: Lane) -> None:
         """Starts attempts while the lane, its pace and the node allow."""
@@ -64,8 +67,8 @@ class Sending:
         self._lanes.let_go(lane, *lane.drop_expired(now_ms))
         if lane.waiting and not lane.is_flowing(now_ms):
             for item in lane.untimely():
-                self.record(lane, item, self._attempts.postpone(item))
-        while self._starts and (wait_s := lane.wait_s(self._clock.monotonic(), now_ms)) is not None:
+                self._record(lane, item, self._attempts.postpone(item))
+        while self._may_start and (wait_s := lane.wait_s(self._clock.monotonic(), now_ms)) is not None:
             if self._is_full:
                 self._queueing[lane.endpoint_id] = lane
                 return
@@ -78,9 +81,9 @@ class Sending:
         """What waits for an endpoint that was paused, disabled or deleted is held or cancelled at once."""
         while lane.waiting and self._ledger is not None:
             item = lane.waiting.popleft()
-            self.record(lane, item, self._attempts.decline(item))
+            self._record(lane, item, self._attempts.decline(item))
 
-    def record(self, lane: Lane, item: Item, outcome: Outcome) -> None:
+    def _record(self, lane: Lane, item: Item, outcome: Outcome) -> None:
         """Queues the outcome of a delivery that was not in flight."""
         if self._ledger is not None:
             self._ledger.record(outcome)
@@ -166,4 +169,4 @@ class Sending:
             self._queueing.setdefault(lane.endpoint_id, lane)
         while self._queueing and not self._is_full:
             self.pump(self._queueing.pop(next(iter(self._queueing))))
-        self._on_room(lane)
+        self._on_ended(lane)

@@ -2,9 +2,9 @@
 
 Strategy: numbers of events are given before the commit, so that they become visible a little out of order: several
 nodes commit side by side, and a commit may wait for the disk. Whoever asks only for what comes after the newest would
-miss the late ones. So the stream also counts, after every ring and at every interval, what lies in the last seconds
-(OVERLAP_S and the time a commit may take), and looks for what is new there when that is not what it has seen; no number
-is sent out twice.
+miss the late ones. So the stream also counts what lies in the last seconds (OVERLAP_S and the time a commit may take),
+COUNT_PAUSE_S after a ring at most and at every interval, and looks for what is new there when that is not what it has
+seen; no number is sent out twice.
 
 A follower that resumes reads the log on its own, page by page, until it is near the end; then it joins the others, and
 reads once more what may have become visible in between. Within one node numbers are committed in their order, so that
@@ -129,7 +129,7 @@ class Stream:
             await asyncio.wait({self._reading}, timeout=CLOSE_WAIT_S)
 
     async def _read_on(self) -> None:
-        """Reads as long as somebody follows: at a ring, and at every interval for what other nodes have committed."""
+        """Reads as long as somebody follows: at a ring, when a count is due, and at every interval for other nodes."""
         while self._joined:
             wait_s = self._settings.poll_interval_s
             try:
@@ -137,7 +137,7 @@ class Stream:
             except STORE_ERRORS as error:
                 log.warning("stream.store_unavailable", error=driver_message(error))
             await asyncio.sleep(PAUSE_S)
-            await self._bell.wait(wait_s)
+            await self._bell.wait(wait_s - PAUSE_S)
         self._reading = None
 
     async def _read(self) -> float:
@@ -149,9 +149,9 @@ class Stream:
             full = len(events) == PAGE_EVENTS
         count_in_s = self._count_at - self._clock.monotonic()
         if count_in_s > 0:
-            return min(count_in_s, self._settings.poll_interval_s)
+            return count_in_s
         await self._find_late()
-        self._count_at = self._clock.monotonic() + COUNT_PAUSE_S
+        self._count_at = self._clock.monotonic() + min(COUNT_PAUSE_S, self._settings.poll_interval_s)
         return self._settings.poll_interval_s
 
     async def _find_late(self) -> None:

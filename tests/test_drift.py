@@ -110,6 +110,18 @@ async def test_tallies_are_written_now_and_then_and_at_the_end(
     assert (await drift_of(api))["via"]["count"] == 1
 
 
+async def test_what_is_being_written_is_not_lost_with_who_asked_for_it(api: Api) -> None:
+    gateway = gateway_of(api)
+    for turns in range(4):
+        gateway.drifts.note(1, gateway.ids.next(), [Unnamed(0, None, ["via"], {"via": "mx1"})])
+        asking = asyncio.create_task(gateway.drifts.write())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        asking.cancel()
+        await asyncio.wait({asking})
+    assert (await drift_of(api))["via"]["count"] == 4
+
+
 async def test_a_key_costs_one_addition_when_it_comes_again(api: Api) -> None:
     gateway = gateway_of(api)
     gateway.drifts.note(1, gateway.ids.next(), [Unnamed(0, None, ["via"], {"via": "mx1"})] * 1000)

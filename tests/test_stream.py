@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from app import stream
 from app.gateway import Gateway
 from app.store.ids import IdSource
 from app.store.log import EventFilter
@@ -21,6 +22,12 @@ pytestmark = pytest.mark.anyio
 ALL = EventFilter()
 OTHER_NODE = 77
 WAIT_S = 0.3
+
+
+@pytest.fixture(autouse=True)
+def counts_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What would come twice comes while it is waited for."""
+    monkeypatch.setattr(stream, "COUNT_PAUSE_S", 0.02)
 
 
 async def commit(gateway: Gateway, *numbers: int, type_: str = "email.open") -> None:
@@ -69,7 +76,10 @@ async def test_what_is_committed_after_a_later_number_is_not_missed(database_url
         follower.leave()
 
 
-async def test_what_is_committed_late_comes_by_its_own_ring(database_url: str, tmp_path: Path) -> None:
+async def test_what_is_committed_late_comes_by_its_own_ring(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "COUNT_PAUSE_S", 0.2)
     async with opened(settings_for(database_url, tmp_path, poll_interval_s=600)) as gateway:
         follower = await gateway.stream.follow(ENVIRONMENT, ALL)
         first, late, newest = numbers_of(gateway, 3)

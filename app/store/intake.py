@@ -24,7 +24,7 @@ from app.store.tables import (
     ReceiptRow,
     table_of,
 )
-from app.store.tokens import REUSED, with_used_tokens
+from app.store.tokens import with_used_tokens
 
 _receipt, _event, _delivery = table_of(ReceiptRow), table_of(EventRow), table_of(DeliveryRow)
 
@@ -76,6 +76,7 @@ _INSERT_DELIVERIES = insert_into(
 )
 KEYS_ASKED_MAX = 10_000
 _FORGOTTEN = FORGOTTEN.encode()
+_REUSED = "the single-use token was accepted before, with another event"
 
 
 def store_arrivals(connection: sa.Connection, arrivals: Sequence[Arrival]) -> None:
@@ -150,7 +151,7 @@ def _verdict(arrival: Arrival, *, reused: bool) -> tuple[str, str | None]:
     if receipt is None:
         return ACCEPTED, None
     if arrival.rejected or reused:
-        return REJECTED, REUSED if reused else receipt.reason
+        return REJECTED, _REUSED if reused else receipt.reason
     known = bool(arrival.events) and not arrival.stored
     repeated = receipt.once_digest is not None and not arrival.spends_token and not arrival.stored
     if repeated or (known and not receipt.again and not receipt.problems):

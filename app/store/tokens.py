@@ -21,7 +21,6 @@ _SPENT_TOKENS = Lookup(
 _COUNT_KNOWN = sa.select(sa.func.count()).where(
     _event.c.source_id == sa.bindparam("source"), _event.c.dedup_key.in_(sa.bindparam("keys", expanding=True))
 )
-REUSED = "the single-use token was accepted before, with another event"
 
 
 def with_used_tokens(connection: sa.Connection, arrivals: Sequence[Arrival]) -> set[int]:

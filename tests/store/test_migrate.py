@@ -177,14 +177,15 @@ def _run_again(connection: sa.Connection) -> None:
         import_module("app.store.migrations.versions.0012_recipients").upgrade()
 
 
+@pytest.mark.parametrize("journal", ["WAL", "DELETE"])
 async def test_a_database_that_is_locked_for_longer_than_one_waits_is_migrated_after_that(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, journal: str
 ) -> None:
     monkeypatch.setattr("app.store.engine.SQLITE_BUSY_TIMEOUT_S", 0.05)
     path = tmp_path / "mailweir.db"
     engine = open_engine(f"sqlite+aiosqlite:///{path}")
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
-        other.execute("PRAGMA journal_mode=WAL")
+        other.execute(f"PRAGMA journal_mode={journal}")
         other.execute("BEGIN IMMEDIATE")
         migrating = asyncio.create_task(migrate(engine))
         await asyncio.sleep(0.5)

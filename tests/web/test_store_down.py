@@ -80,9 +80,8 @@ async def test_without_its_database_every_provider_is_to_post_again(cut_off: Api
 
 
 async def test_a_write_that_fails_logs_no_secret(api: Api) -> None:
-    async with gateway_of(
-        api
-    ).engine.connect() as connection:  # one alone: another of SQLite's may not know the name yet
+    # One connection for both: another one of SQLite's may still have the old name in its cache.
+    async with gateway_of(api).engine.connect() as connection:
         await connection.execute(sa.text("ALTER TABLE endpoint RENAME COLUMN description TO other"))
         await connection.commit()
         with structlog.testing.capture_logs() as lines:
