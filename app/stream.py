@@ -3,8 +3,8 @@
 Strategy: numbers of events are given before the commit, so that they become visible a little out of order: several
 nodes commit side by side, and a commit may wait for the disk. Whoever asks only for what comes after the newest would
 miss the late ones. So the stream also counts what lies in the last seconds (OVERLAP_S and the time a commit may take),
-COUNT_PAUSE_S after a ring at most and at every interval, and looks for what is new there when that is not what it has
-seen; no number is sent out twice.
+at every interval and, where there are several nodes, COUNT_PAUSE_S after a ring at most. When that is not what it has
+seen, it looks for what is new there; no number is sent out twice.
 
 A follower that resumes reads the log on its own, page by page, until it is near the end; then it joins the others, and
 reads once more what may have become visible in between. Within one node numbers are committed in their order, so that
@@ -151,8 +151,9 @@ class Stream:
         if count_in_s > 0:
             return count_in_s
         await self._find_late()
-        self._count_at = self._clock.monotonic() + min(COUNT_PAUSE_S, self._settings.poll_interval_s)
-        return self._settings.poll_interval_s
+        poll_s = self._settings.poll_interval_s
+        self._count_at = self._clock.monotonic() + (min(COUNT_PAUSE_S, poll_s) if self.several_nodes else poll_s)
+        return poll_s
 
     async def _find_late(self) -> None:
         """Publishes what became visible behind the newest."""

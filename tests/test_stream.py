@@ -81,6 +81,7 @@ async def test_what_is_committed_late_comes_by_its_own_ring(
 ) -> None:
     monkeypatch.setattr(stream, "COUNT_PAUSE_S", 0.2)
     async with opened(settings_for(database_url, tmp_path, poll_interval_s=600)) as gateway:
+        gateway.stream.several_nodes = True  # as it is with PostgreSQL, and with several workers on SQLite
         follower = await gateway.stream.follow(ENVIRONMENT, ALL)
         first, late, newest = numbers_of(gateway, 3)
         for number in (first, newest, late):
