@@ -70,7 +70,7 @@ class Drifts:
         if self._under_way is not None and not await asyncio.shield(self._under_way):
             return
         if self._under_way is None:
-            self._under_way = asyncio.create_task(self._write(), name="drift")
+            self._under_way = asyncio.create_task(self._write())
         await asyncio.shield(self._under_way)
 
     async def _write(self) -> bool:

@@ -76,7 +76,7 @@ def vault() -> Vault:
     return Vault(["a key for the tests"])
 
 
-_END_OTHERS = """
+END_OTHERS = """
     SELECT pg_terminate_backend(pid, 30000) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid()
 """
@@ -104,7 +104,7 @@ class PostgresServer:
     def empty(self) -> None:
         """Takes every row away, and whoever a test has left connected."""
         deletes = [sa.delete(table) for table in reversed(SQLModel.metadata.sorted_tables)]
-        self._run(sa.text(_END_OTHERS), *deletes, sa.text(_COUNT_FROM_ONE), database=self.MIGRATED)
+        self._run(sa.text(END_OTHERS), *deletes, sa.text(_COUNT_FROM_ONE), database=self.MIGRATED)
 
     def create(self) -> str:
         self._made += 1

@@ -40,16 +40,6 @@ class Process:
             [sys.executable, "-m", "app", "serve"], cwd=ROOT, env=self.environment, stdout=self.log, stderr=self.log
         )
 
-    def wait_until_ready(self) -> None:
-        deadline = monotonic() + START_WITHIN_S
-        while self.process.poll() is None and monotonic() < deadline:
-            try:
-                if httpx.get(f"{self.url}/ready", timeout=2, verify=PLAIN).status_code == 200:
-                    return
-            except httpx.TransportError:
-                sleep(0.02)
-        raise AssertionError(f"the gateway did not start:\n{(self.folder / 'serve.log').read_text()}")
-
     def workers(self) -> list[int]:
         """The processes that it has started; none where one does everything, or the system does not tell."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
@@ -72,6 +62,18 @@ class Process:
             self.process.kill()
             self.process.wait()
         self.log.close()
+
+
+def wait_until_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    """Until what it serves under the URL is ready; shows its log where that never happens."""
+    deadline = monotonic() + START_WITHIN_S
+    while process.poll() is None and monotonic() < deadline:
+        try:
+            if httpx.get(f"{url}/ready", timeout=2, verify=PLAIN).status_code == 200:
+                return
+        except httpx.TransportError:
+            sleep(0.02)
+    raise AssertionError(f"the gateway did not start:\n{log.read_text()}")
 
 
 def is_alive(pid: int) -> bool:
@@ -98,7 +100,7 @@ def started(folder: Path, port: int | None = None, **settings: str) -> Process:
     """A gateway that is ready; the caller stops or kills it."""
     process = Process(folder, port or free_port(), settings)
     try:
-        process.wait_until_ready()
+        wait_until_ready(process.process, process.url, folder / "serve.log")
     except BaseException:
         process.kill()
         raise

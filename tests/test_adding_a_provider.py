@@ -7,14 +7,11 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from time import monotonic, sleep
 from typing import NamedTuple
 
-import httpx
 import pytest
 
-from tests.processes import KEY, START_WITHIN_S, free_port
-from tests.servers import PLAIN
+from tests.processes import KEY, free_port, wait_until_ready
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "adding-a-provider.md").read_text("utf-8")
@@ -109,22 +106,11 @@ def gateway(block: Block, folder: Path, environment: dict[str, str]) -> Iterator
             ["sh", "-e", "-c", commands], cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT
         )
     try:
-        _wait_until_ready(process, environment["MAILWEIR_PORT"], folder / "serve.log")
+        wait_until_ready(process, f"http://127.0.0.1:{environment['MAILWEIR_PORT']}", folder / "serve.log")
         yield
     finally:
         process.terminate()
         process.wait(15)
-
-
-def _wait_until_ready(process: subprocess.Popen[bytes], port: str, log: Path) -> None:
-    deadline = monotonic() + START_WITHIN_S
-    while process.poll() is None and monotonic() < deadline:
-        try:
-            if httpx.get(f"http://127.0.0.1:{port}/ready", timeout=2, verify=PLAIN).status_code == 200:
-                return
-        except httpx.TransportError:
-            sleep(0.02)
-    raise AssertionError(f"the gateway did not start:\n{log.read_text()}")
 
 
 def test_every_command_is_one_that_was_run() -> None:

@@ -4,6 +4,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -65,10 +66,10 @@ async def subscriber() -> AsyncIterator[Subscriber]:
         yield Subscriber(sink)
 
 
-async def rows(gateway: Gateway) -> list[str]:
-    """The statuses of all deliveries in the order of their events."""
+async def rows(gateway: Gateway, column: sa.Column[Any] = DELIVERY.c.status) -> list[Any]:
+    """The statuses of all deliveries, or what else they have, in the order of their events."""
     async with gateway.engine.connect() as connection:
-        return list(await connection.scalars(sa.select(DELIVERY.c.status).order_by(DELIVERY.c.id)))
+        return list(await connection.scalars(sa.select(column).order_by(DELIVERY.c.id)))
 
 
 async def until_rows(gateway: Gateway, *statuses: str) -> None:
@@ -80,14 +81,8 @@ async def until_rows(gateway: Gateway, *statuses: str) -> None:
 async def until_attempted(gateway: Gateway, count: int) -> None:
     """Until the outcomes of so many attempts of one delivery are stored, and with them when the next is due."""
     async with asyncio.timeout(15):
-        while count not in await attempts(gateway):
+        while count not in await rows(gateway, DELIVERY.c.attempts):
             await asyncio.sleep(0.01)
-
-
-async def attempts(gateway: Gateway) -> list[int]:
-    """How often each delivery was attempted, in the order of their events."""
-    async with gateway.engine.connect() as connection:
-        return list(await connection.scalars(sa.select(DELIVERY.c.attempts).order_by(DELIVERY.c.id)))
 
 
 async def post(account: Account, recipient: str, count: int) -> None:

@@ -1,27 +1,22 @@
 """The application as its users run it: a process that listens on a port."""
 
 import os
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
-
-from tests.servers import PLAIN
+from tests.processes import START_WITHIN_S, free_port, wait_until_ready
 from tests.web.gateways import ADMIN_KEY
 
 ROOT = Path(__file__).parents[2]
-START_S_MAX = 30
 
 
 @contextmanager
 def serving_process(database_url: str, folder: Path) -> Iterator[str]:
     """The URL of a server in a process of its own, once it is ready."""
-    port = _free_port()
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "uvicorn", "--factory", "app.asgi:create_app", "--port", str(port)]
     settings = {
@@ -34,25 +29,8 @@ def serving_process(database_url: str, folder: Path) -> Iterator[str]:
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **settings}, stdout=log, stderr=log)
         try:
-            _wait_until_ready(url, process, folder / "server.log")
+            wait_until_ready(process, url, folder / "server.log")
             yield url
         finally:
             process.terminate()
-            process.wait(timeout=START_S_MAX)
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
-def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + START_S_MAX
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            if httpx.get(f"{url}/ready", verify=PLAIN).status_code == 200:
-                return
-        except httpx.TransportError:
-            time.sleep(0.05)
-    raise AssertionError(f"the server did not start:\n{log.read_text()}")
+            process.wait(timeout=START_WITHIN_S)

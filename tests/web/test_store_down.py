@@ -12,15 +12,10 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from app.store.engine import READERS_MAX
-from tests.conftest import PostgresServer
+from tests.conftest import END_OTHERS, PostgresServer
 from tests.web.gateways import SUBSCRIBER, Api, add_source, gateway_of, post_native, serving
 
 pytestmark = pytest.mark.anyio
-
-_END_OTHERS = """
-    SELECT pg_terminate_backend(pid, 30000) FROM pg_stat_activity
-    WHERE datname = current_database() AND pid <> pg_backend_pid()
-"""
 
 
 class Outage:
@@ -36,7 +31,7 @@ class Outage:
         self._link.unlink()
         engine = create_async_engine(self._direct)
         async with engine.connect() as connection:
-            await connection.execute(sa.text(_END_OTHERS))
+            await connection.execute(sa.text(END_OTHERS))
         await engine.dispose()
 
 
